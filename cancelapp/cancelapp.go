@@ -1,0 +1,153 @@
+// Package cancelapp owns the work: it turns due events into facts, and brings due subscriptions to the level that the
+// facts ask for. It is the only caller of Ordergroove's API.
+//
+// It decides nothing about terms (counter does) and holds nothing that a restart would lose: what is in hand when the
+// process dies is due again when its claim runs out.
+package cancelapp
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"github.com/termed/termed/counter"
+	"github.com/termed/termed/ordergroove"
+)
+
+// inbox is where events wait; store satisfies it.
+type inbox interface {
+	ClaimEvents(ctx context.Context, at, until int64, n int) ([]ordergroove.Delivery, error)
+	Settle(ctx context.Context, d ordergroove.Delivery, v counter.Settlement) error
+	OrderRead(ctx context.Context, order string) (bool, error)
+}
+
+// ledger is where subscriptions stand; store satisfies it.
+type ledger interface {
+	Claim(ctx context.Context, at, until int64, n int) ([]counter.Lease, error)
+	Record(ctx context.Context, lease counter.Lease, step counter.Step) (counter.Ledger, error)
+	Finish(ctx context.Context, lease counter.Lease, o counter.Outcome) error
+}
+
+// bells tell that there is work before the next look at the clock would; store satisfies it.
+type bells interface {
+	EventsDue() <-chan struct{}
+	SubscriptionsDue() <-chan struct{}
+}
+
+// api is Ordergroove; ordergroove.Client satisfies it.
+type api interface {
+	reader
+	Subscription(ctx context.Context, id string) (ordergroove.Subscription, error)
+	UpdateExtraData(ctx context.Context, id string, data ordergroove.ExtraData) (ordergroove.Subscription, error)
+	Cancel(ctx context.Context, id, reason string) (ordergroove.Subscription, error)
+	EndAtRenewal(ctx context.Context, id string) (ordergroove.Subscription, error)
+}
+
+// reader is the part of the API that only asks.
+type reader interface {
+	OrderItems(ctx context.Context, order string) ([]ordergroove.Item, error)
+	PlacedItems(ctx context.Context, subscription string) ([]ordergroove.Item, error)
+}
+
+// Store is what an App needs of the database.
+type Store interface {
+	inbox
+	ledger
+	bells
+}
+
+// Options of an App. The zero value of a field means the default it names.
+type Options struct {
+	Terms   counter.Terms
+	Workers int              // looks, and events, at a time; default 8 each
+	Lease   time.Duration    // how long a claim holds; default 30 s
+	Idle    time.Duration    // the longest time between two looks at the database; default 1 s
+	Grace   time.Duration    // how long Run lets work in hand finish; default 7 s
+	Now     func() time.Time // default time.Now
+	Jitter  func() float64   // in [0, 1); default random
+	Log     *slog.Logger     // default none
+}
+
+// App does the work; make it with New.
+type App struct {
+	inbox      inbox
+	ledger     ledger
+	bells      bells
+	api        api
+	gate       *gate
+	translator translator
+	orders     orders
+	o          Options
+}
+
+// New makes an App; it does nothing until Run.
+func New(store Store, client api, o Options) *App {
+	if o.Workers == 0 {
+		o.Workers = 8
+	}
+	if o.Lease == 0 {
+		o.Lease = 30 * time.Second
+	}
+	if o.Idle == 0 {
+		o.Idle = time.Second
+	}
+	if o.Grace == 0 {
+		o.Grace = 7 * time.Second
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Jitter == nil {
+		o.Jitter = rand.Float64
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	gate := &gate{now: o.Now}
+	behind := gated{client, gate}
+	return &App{
+		inbox: store, ledger: store, bells: store, api: behind, gate: gate,
+		translator: translator{o.Terms, behind, store}, o: o,
+	}
+}
+
+// Ready says whether the API lets us work; the error says what it refused and what to do.
+func (a *App) Ready() error {
+	return a.gate.reason()
+}
+
+// Run works until ctx is done, then lets what is in hand finish within Grace, and breaks off what has not.
+func (a *App) Run(ctx context.Context) {
+	// Work in hand outlives ctx: a look that is broken off is a look to do again.
+	hand, breakOff := context.WithCancel(context.WithoutCancel(ctx))
+	defer breakOff()
+	events := &pool{most: a.o.Workers, bell: a.bells.EventsDue(), idle: a.o.Idle, take: a.takeEvents}
+	looks := &pool{most: a.o.Workers, bell: a.bells.SubscriptionsDue(), idle: a.o.Idle, take: a.takeSubscriptions}
+	var loops sync.WaitGroup
+	for _, p := range []*pool{events, looks} {
+		loops.Go(func() { p.run(ctx, hand, a.trouble) })
+	}
+	<-ctx.Done()
+	late := time.AfterFunc(a.o.Grace, breakOff)
+	defer late.Stop()
+	loops.Wait()
+}
+
+// trouble tells of the database's; what goes wrong with one event or subscription is kept with it.
+func (a *App) trouble(err error) {
+	if !errors.Is(err, context.Canceled) {
+		a.o.Log.Error("the database does not answer", "error", err)
+	}
+}
+
+func (a *App) now() int64 {
+	return a.o.Now().UnixMilli()
+}
+
+// workTime is how long work under a claim may take: it ends before the claim does, so that two never work on the same.
+func (a *App) workTime() time.Duration {
+	return a.o.Lease * 5 / 6
+}

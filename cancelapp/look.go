@@ -1,0 +1,268 @@
+package cancelapp
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/termed/termed/counter"
+	"github.com/termed/termed/ordergroove"
+)
+
+// maxActions bounds a look. The longest way is recount, adopt, write, cancel; one more each for somebody who keeps
+// changing it under our hands.
+const maxActions = 8
+
+// takeSubscriptions claims due subscriptions, each a piece of work of its own. While the API refuses the key none is
+// claimed, but for the one that finds out.
+func (a *App) takeSubscriptions(ctx context.Context, n int) ([]func(context.Context), error) {
+	if !a.gate.open() {
+		return nil, nil
+	}
+	if a.gate.reason() != nil {
+		n = 1
+	}
+	now := a.o.Now()
+	claimed, err := a.ledger.Claim(ctx, now.UnixMilli(), now.Add(a.o.Lease).UnixMilli(), n)
+	if err != nil {
+		return nil, err
+	}
+	pieces := make([]func(context.Context), len(claimed))
+	for i, lease := range claimed {
+		pieces[i] = func(hand context.Context) {
+			ctx, cancel := context.WithTimeout(hand, a.workTime())
+			defer cancel()
+			a.look(ctx, lease)
+		}
+	}
+	return pieces, nil
+}
+
+// look brings one subscription to its level and lets go of its lease.
+func (a *App) look(ctx context.Context, lease counter.Lease) {
+	l := &look{App: a, lease: lease, page: lease.Ledger}
+	err := l.level(ctx)
+	outcome := counter.Outcome{At: a.now()}
+	switch {
+	case err == nil:
+	case errors.Is(err, counter.ErrLeaseLost):
+		a.o.Log.Warn("a lease ran out in the middle of a look; whoever holds it now goes on", "subscription", lease.Subscription)
+		return
+	case errors.Is(err, ordergroove.ErrNotFound):
+		l.rest(counter.Plan{State: counter.Attention, Reason: "Ordergroove does not know it any more"})
+	case errors.Is(err, ordergroove.ErrRejected):
+		l.rest(counter.Plan{State: counter.Attention, Reason: err.Error()})
+	default:
+		outcome.Next, outcome.Attempts = a.again(err, lease.Attempts, outcome.At)
+		a.o.Log.Warn("a subscription has to wait", "subscription", lease.Subscription, "attempts", outcome.Attempts, "error", err)
+	}
+	if err != nil {
+		outcome.Error = err.Error()
+	}
+	outcome.Ledger, outcome.Entries = l.page, l.entries
+	if l.page.State == counter.Attention {
+		a.o.Log.Error("a subscription needs attention", "subscription", lease.Subscription, "reason", l.page.Reason)
+	}
+	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), closingTime)
+	defer cancel()
+	if err := a.ledger.Finish(closing, lease, outcome); err != nil {
+		a.trouble(err) // the lease runs out, and it is due again
+	}
+}
+
+// look is one subscription in hand.
+type look struct {
+	*App
+	lease   counter.Lease
+	page    counter.Ledger
+	remote  ordergroove.Subscription
+	extra   ordergroove.ExtraData
+	broken  bool // extra_data is no object
+	counted bool // the placed orders were asked for in this look
+	entries []counter.Entry
+}
+
+// level reads the subscription and does the one next thing until there is none: every answer is the ground of the next
+// decision, so that what an answer says is checked by deciding again.
+func (l *look) level(ctx context.Context) error {
+	remote, err := l.api.Subscription(ctx, l.page.Subscription)
+	if err != nil {
+		return err
+	}
+	var done counter.Action
+	for range maxActions {
+		l.see(remote)
+		term := l.term()
+		plan := counter.Decide(term, l.page, l.view(term.Keys))
+		if plan.Do == counter.Rest {
+			l.rest(plan)
+			return nil
+		}
+		if plan.Do == done {
+			return fmt.Errorf("the answer does not show what was asked of it (%s): %w", done, ordergroove.ErrUnavailable)
+		}
+		done = plan.Do
+		if remote, err = l.act(ctx, term, plan); err != nil {
+			return err
+		}
+	}
+	return fmt.Errorf("it does not stay as we leave it: %w", ordergroove.ErrUnavailable)
+}
+
+// see takes an answer for what the subscription is now.
+func (l *look) see(remote ordergroove.Subscription) {
+	extra, err := ordergroove.ParseExtraData(remote.ExtraData)
+	l.remote, l.extra, l.broken = remote, extra, err != nil
+	l.page.Live = remote.Live
+	if term, ok := l.o.Terms.Of(remote.Product); ok && l.page.Fresh() {
+		l.page = l.page.Under(term, remote.Product) // what an item said of the SKU was provisional
+	}
+}
+
+// term is the one of the product; where that is not termed, what the subscription started with goes on.
+func (l *look) term() counter.Term {
+	if term, ok := l.o.Terms.Of(l.remote.Product); ok {
+		return term
+	}
+	if term, ok := l.o.Terms.Of(l.page.SKU); ok {
+		return term
+	}
+	return counter.Term{Name: l.page.Term, Keys: counter.Keys{}.WithDefaults()}
+}
+
+func (l *look) view(keys counter.Keys) counter.Remote {
+	_, termed := l.o.Terms.Of(l.remote.Product)
+	view := counter.Remote{
+		SKU: l.remote.Product, Termed: termed, Live: l.remote.Live,
+		Extra: map[string]string{}, Broken: l.broken, Recounted: l.counted,
+	}
+	if l.remote.Prepaid != nil {
+		view.Prepaid, view.RenewalBehavior = true, l.remote.Prepaid.RenewalBehavior
+	}
+	for _, key := range []string{keys.Counter, keys.Termed, keys.Hide} {
+		if value, ok := l.extra.Get(key); ok {
+			view.Extra[key] = string(value)
+		}
+	}
+	return view
+}
+
+// act does one thing and answers the subscription as it is then.
+func (l *look) act(ctx context.Context, term counter.Term, plan counter.Plan) (ordergroove.Subscription, error) {
+	switch plan.Do {
+	case counter.Recount:
+		return l.recount(ctx)
+	case counter.Adopt:
+		return l.adopt(ctx, plan)
+	case counter.Write:
+		return l.write(ctx, term, plan)
+	case counter.Cancel:
+		l.page.State = counter.Completing
+		answer, err := l.api.Cancel(ctx, l.page.Subscription, plan.Cancel)
+		if err == nil {
+			l.enter(plan.What, "live", liveness(answer.Live), plan.Why)
+		}
+		return answer, err
+	case counter.Renew:
+		answer, err := l.api.EndAtRenewal(ctx, l.page.Subscription)
+		if err == nil {
+			l.enter(plan.What, l.remote.Prepaid.RenewalBehavior, "cancel", plan.Why)
+		}
+		return answer, err
+	}
+	return ordergroove.Subscription{}, fmt.Errorf("no such action: %s", plan.Do)
+}
+
+// recount asks for the placed orders; those that no webhook told of become facts.
+func (l *look) recount(ctx context.Context) (ordergroove.Subscription, error) {
+	items, err := l.api.PlacedItems(ctx, l.page.Subscription)
+	if err != nil {
+		return ordergroove.Subscription{}, err
+	}
+	step := counter.Step{}
+	for _, item := range items {
+		if item.Subscription == l.page.Subscription && item.Order != "" {
+			step.Shipments = append(step.Shipments, shipment(item, counter.Reconciled, l.now()))
+		}
+	}
+	l.counted = true
+	return l.remote, l.record(ctx, step)
+}
+
+func (l *look) adopt(ctx context.Context, plan counter.Plan) (ordergroove.Subscription, error) {
+	entry := l.entry(plan.What, fmt.Sprint(l.page.Remaining()), fmt.Sprint(plan.Counter), plan.Why)
+	entry.Actor = counter.ByOrdergroove
+	err := l.record(ctx, counter.Step{
+		Counter: &plan.Counter, Adjustment: &plan.Adjustment, Made: l.page.Made, Entries: []counter.Entry{entry},
+	})
+	l.page.Written = &plan.Counter
+	return l.remote, err
+}
+
+// write overwrites extra_data with what was read and our members. The counter is committed as sent before the call: after
+// a crash in between, it tells our own half-done write from somebody else's edit.
+func (l *look) write(ctx context.Context, term counter.Term, plan counter.Plan) (ordergroove.Subscription, error) {
+	if err := l.record(ctx, counter.Step{Counter: &plan.Counter}); err != nil {
+		return ordergroove.Subscription{}, err
+	}
+	data := l.extra
+	for _, key := range slices.Sorted(maps.Keys(plan.Set)) {
+		data = data.With(key, json.RawMessage(plan.Set[key]))
+	}
+	for _, key := range plan.Unset {
+		data = data.Without(key)
+	}
+	before, _ := l.extra.Get(term.Keys.Counter)
+	answer, err := l.api.UpdateExtraData(ctx, l.page.Subscription, data)
+	if err != nil {
+		return answer, err
+	}
+	written := plan.Counter
+	l.page.Written = &written
+	l.enter(plan.What, string(before), fmt.Sprintf("%q", fmt.Sprint(plan.Counter)), plan.Why)
+	return answer, nil
+}
+
+// record commits a step and takes the page as it is then, but for what only Finish keeps.
+func (l *look) record(ctx context.Context, step counter.Step) error {
+	step.Page = l.page
+	after, err := l.ledger.Record(ctx, l.lease, step)
+	if err != nil {
+		return err
+	}
+	after.Written, after.Live, after.State = l.page.Written, l.page.Live, l.page.State
+	l.page = after
+	return nil
+}
+
+// rest takes the plan's state for the subscription's own.
+func (l *look) rest(plan counter.Plan) {
+	before := l.page.State
+	if l.remote.Product != "" {
+		l.page.SKU = l.remote.Product
+	}
+	l.page.State, l.page.Reason = plan.State, plan.Reason
+	l.page.Completed = plan.State == counter.Completed || l.page.Completed && l.page.Remaining() == 0
+	if plan.State != before {
+		l.enter(string(plan.State), string(before), string(plan.State), plan.Reason)
+	}
+}
+
+func (l *look) enter(what, before, after, why string) {
+	l.entries = append(l.entries, l.entry(what, before, after, why))
+}
+
+func (l *look) entry(what, before, after, why string) counter.Entry {
+	return counter.Entry{Subscription: l.page.Subscription, At: l.now(), Actor: counter.ByTermed,
+		What: what, Before: before, After: after, Reason: why}
+}
+
+func liveness(live bool) string {
+	if live {
+		return "live"
+	}
+	return "cancelled"
+}

@@ -1,0 +1,40 @@
+package cancelapp
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/termed/termed/counter"
+	"github.com/termed/termed/ordergroove"
+)
+
+const (
+	firstDelay = 2 * time.Second
+	maxDelay   = 5 * time.Minute
+	maxAsked   = 15 * time.Minute // what a Retry-After can make us wait
+)
+
+// Delay is how long to wait before the next try: what the answer asked for, up to a cap, and on top of it a capped
+// exponential delay with full jitter, so that what failed together does not come back together. The attempt counts from
+// 1; jitter is in [0, 1).
+func Delay(attempt int, asked time.Duration, jitter float64) time.Duration {
+	ceiling := maxDelay
+	if shift := max(0, attempt-1); shift < 16 {
+		ceiling = min(maxDelay, firstDelay<<shift)
+	}
+	return min(asked, maxAsked) + time.Duration(jitter*float64(ceiling))
+}
+
+// again says when to try again after an error, and how many attempts in vain that makes. What is nobody's fault here, a
+// refused key or a shutdown, spends none.
+func (a *App) again(err error, attempts int, at int64) (next int64, spent int) {
+	switch {
+	case errors.Is(err, context.Canceled), errors.Is(err, counter.ErrStale):
+		return at, attempts
+	case errors.Is(err, errShut), errors.Is(err, ordergroove.ErrUnauthorized):
+		return at + probeEvery.Milliseconds(), attempts
+	}
+	attempts++
+	return at + Delay(attempts, ordergroove.RetryAfter(err), a.o.Jitter()).Milliseconds(), attempts
+}

@@ -1,0 +1,77 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/jedib0t/go-pretty/v6/text"
+
+	"github.com/termed/termed/ogsim"
+)
+
+// timeline prints what happens as it happens; in colour on a terminal only.
+type timeline struct {
+	mu    sync.Mutex
+	w     io.Writer
+	start time.Time
+	state func(subscription string) string // what a change left
+	names map[string]string // people's names for subscription ids
+	paint func(text.Color, string) string
+}
+
+func newTimeline(w io.Writer) *timeline {
+	t := &timeline{w: w, start: time.Now(), names: map[string]string{}}
+	t.paint = func(_ text.Color, s string) string { return s }
+	if isTerminal(w) {
+		t.paint = func(c text.Color, s string) string { return c.Sprint(s) }
+	}
+	return t
+}
+
+// name makes the timeline call a subscription by a name.
+func (t *timeline) name(id, name string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.names[id] = name
+}
+
+func (t *timeline) scene(s string) {
+	t.line(text.Bold, "\n"+s)
+}
+
+func (t *timeline) say(s string) {
+	t.line(text.FgHiGreen, t.stamp()+s)
+}
+
+// reply tells of a delivery to the service.
+func (t *timeline) reply(e ogsim.Event, r ogsim.Reply) {
+	t.line(text.FgCyan, fmt.Sprintf("%swebhook  %-20s %d %s", t.stamp(), e.Type, r.Status, r.Body))
+}
+
+// call tells of a call by the service.
+func (t *timeline) call(c ogsim.Call) {
+	path, about := c.Path, ""
+	t.mu.Lock()
+	if name, ok := t.names[c.Subscription]; ok {
+		path, about = strings.ReplaceAll(path, c.Subscription, "…"), name
+	}
+	t.mu.Unlock()
+	if c.Method == http.MethodPatch && t.state != nil {
+		about += ": " + t.state(c.Subscription)
+	}
+	t.line(text.FgYellow, fmt.Sprintf("%s  %-5s %-27s %d  %s", t.stamp(), c.Method, path, c.Status, about))
+}
+
+func (t *timeline) stamp() string {
+	return fmt.Sprintf("%5.2fs  ", time.Since(t.start).Seconds())
+}
+
+func (t *timeline) line(c text.Color, s string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	fmt.Fprintln(t.w, t.paint(c, s))
+}

@@ -1,0 +1,68 @@
+// Package console owns the operators' address: whether the process lives, whether it can do its work, and how much is
+// waiting. It listens on loopback unless told otherwise, and never on the door's address.
+package console
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/gin-gonic/gin"
+)
+
+// Check is one thing that must be right for the service to do its work.
+type Check struct {
+	Name string
+	Test func(ctx context.Context) error
+}
+
+// Options of the console.
+type Options struct {
+	Checks  []Check
+	Backlog func(ctx context.Context) (any, error) // what is still to be done
+	Log     *slog.Logger
+}
+
+// Handler answers /livez and /readyz.
+func Handler(o Options) http.Handler {
+	gin.SetMode(gin.ReleaseMode)
+	engine := gin.New()
+	engine.HandleMethodNotAllowed = true
+	_ = engine.SetTrustedProxies(nil) // nil cannot be malformed
+	engine.Use(gin.CustomRecovery(func(c *gin.Context, _ any) { c.AbortWithStatus(http.StatusInternalServerError) }))
+	engine.GET("/livez", func(c *gin.Context) { c.String(http.StatusOK, "ok\n") })
+	engine.GET("/readyz", o.readyz)
+	return engine
+}
+
+// Server wraps a handler in the limits of an operators' address.
+func Server(handler http.Handler, log *slog.Logger) *http.Server {
+	return &http.Server{
+		Handler:           handler,
+		ReadHeaderTimeout: 5 * time.Second,
+		ReadTimeout:       10 * time.Second,
+		WriteTimeout:      30 * time.Second,
+		IdleTimeout:       time.Minute,
+		MaxHeaderBytes:    16 << 10,
+		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+	}
+}
+
+// readyz answers 200 when every check is right, else 503; the body says which is not, and why.
+func (o Options) readyz(c *gin.Context) {
+	ctx, cancel := context.WithTimeout(c.Request.Context(), 3*time.Second)
+	defer cancel()
+	status, checks := http.StatusOK, map[string]string{}
+	for _, check := range o.Checks {
+		checks[check.Name] = "ok"
+		if err := check.Test(ctx); err != nil {
+			status, checks[check.Name] = http.StatusServiceUnavailable, err.Error()
+		}
+	}
+	body := gin.H{"ready": status == http.StatusOK, "checks": checks}
+	if backlog, err := o.Backlog(ctx); err == nil {
+		body["backlog"] = backlog
+	}
+	c.JSON(status, body)
+}

@@ -1,0 +1,141 @@
+// Package counter owns the rules of a term: what a ledger page and a look at Ordergroove together ask for. It derives the
+// counter from facts and never counts down, so that running a rule twice does nothing the second time.
+//
+// It is pure: no input or output, clock, context, log or randomness.
+package counter
+
+import (
+	"fmt"
+	"strconv"
+)
+
+// Decide compares what we know with what Ordergroove says, and names the one next thing to do. The term is the one of the
+// remote SKU, or, where that is not termed, the one the subscription started with.
+func Decide(term Term, ledger Ledger, remote Remote) Plan {
+	switch {
+	case !remote.Termed && remote.SKU != ledger.SKU:
+		return Plan{Do: Rest, State: Released, Reason: fmt.Sprintf("its product is %s, which no term names", remote.SKU)}
+	case remote.Prepaid:
+		return decidePrepaid(ledger, remote)
+	case remote.Broken:
+		return attention("extra_data is not an object: nothing can be added to it without losing what is there")
+	}
+	counter := readCounter(remote.Extra, term.Keys.Counter)
+	switch {
+	case counter.kind == junk:
+		return attention("the counter in extra_data is not a number: set it right there, or remove it")
+	case counter.kind == number && !ledger.Knows(counter.n):
+		return decideUnknown(ledger, remote, counter.n)
+	case counter.kind == missing && ledger.Fresh() && !remote.Recounted:
+		return Plan{Do: Recount, State: ledger.State, What: "recounted", Why: "orders may have been placed before we knew of it"}
+	}
+	return decideLevel(term, ledger, remote, counter)
+}
+
+// decideUnknown is about a counter that we never sent. First our own facts are brought up to date, since our database may
+// be older than the truth; what then still differs is somebody's wish.
+func decideUnknown(ledger Ledger, remote Remote, found int) Plan {
+	if !remote.Recounted {
+		return Plan{Do: Recount, State: ledger.State, What: "recounted", Why: fmt.Sprintf("the counter is %d, which we never sent", found)}
+	}
+	plan := Plan{Do: Adopt, State: ledger.State, Counter: found, Adjustment: ledger.Adjustment, What: "adopted"}
+	behind := found - ledger.Remaining()
+	switch {
+	case behind == 0:
+		plan.Why = "it agrees with our count"
+	case ledger.Fresh() && behind > 0 && behind <= ledger.Announced && found <= ledger.Due:
+		// A counter that was there before us may be one that nobody took down for the orders whose webhooks brought us
+		// here: adopting it would ship as many boxes too many.
+		plan.Why = "there before us, and not taken down for the orders just placed"
+	case ledger.Fresh():
+		plan.Adjustment = found - ledger.Due + ledger.Made
+		plan.Why = "there before us; the orders already placed are taken as counted"
+	default:
+		plan.Adjustment = found - ledger.Due + ledger.Made
+		plan.Why = fmt.Sprintf("somebody set it; by our count it was %d", ledger.Remaining())
+	}
+	return plan
+}
+
+// decideLevel brings extra_data, then the subscription, to the level that the facts ask for.
+func decideLevel(term Term, ledger Ledger, remote Remote, counter reading) Plan {
+	remaining := ledger.Remaining()
+	state, reason := Active, ""
+	switch {
+	case remaining == 0 && ledger.Completed && remote.Live:
+		return attention("it was reactivated after its term was complete: cancel it, or set a longer term")
+	case remaining == 0 && remote.Live:
+		state = Completing
+	case remaining == 0:
+		state = Completed
+	case !remote.Live:
+		state, reason = Ended, fmt.Sprintf("cancelled by somebody else with %d to go", remaining)
+	}
+	plan := Plan{Do: Rest, State: state, Reason: reason, Counter: remaining}
+	plan.Set, plan.Unset = differences(term.Keys, ledger, remote)
+	switch {
+	case len(plan.Set)+len(plan.Unset) > 0:
+		plan.Do = Write
+		plan.What, plan.Why = wording(ledger, counter)
+		if plan.State == Completed {
+			plan.State = Completing
+		}
+	case remaining == 0 && remote.Live:
+		plan.Do, plan.Cancel = Cancel, term.CancelReason
+		plan.What, plan.Why = "cancel", fmt.Sprintf("all %d recurring orders are placed", ledger.Total())
+	}
+	return plan
+}
+
+// differences returns which of our members are not as they must be.
+func differences(keys Keys, ledger Ledger, remote Remote) (set map[string]string, unset []string) {
+	remaining := ledger.Remaining()
+	want := map[string]string{keys.Counter: counterValue(remaining), keys.Termed: termedValue}
+	if remaining == 0 {
+		want[keys.Hide] = hideValue
+	} else if _, there := remote.Extra[keys.Hide]; there && ledger.Knows(0) {
+		unset = append(unset, keys.Hide) // ours, from an end that was taken back; the merchant's own stays
+	}
+	set = map[string]string{}
+	for key, value := range want {
+		if remote.Extra[key] != value {
+			set[key] = value
+		}
+	}
+	return set, unset
+}
+
+func wording(ledger Ledger, counter reading) (what, why string) {
+	switch {
+	case counter.kind == missing && ledger.Written == nil:
+		return "started", fmt.Sprintf("%d recurring orders due, %d placed", ledger.Total(), ledger.Made)
+	case counter.kind == missing:
+		return "restored", "somebody overwrote extra_data without the counter"
+	case ledger.wentBack(counter.n):
+		return "restored", "somebody wrote an older counter back; to extend a term use `termed subscriptions set`"
+	case counter.n == ledger.Remaining():
+		return "marked", "the counter was right; its companions were not as the recipe has them"
+	}
+	return "counter", fmt.Sprintf("%d of %d recurring orders placed", ledger.Made, ledger.Total())
+}
+
+// decidePrepaid leaves counting to Ordergroove, which refuses to cancel a prepaid subscription (contract, section 2), and
+// sees to it that it is not renewed.
+func decidePrepaid(ledger Ledger, remote Remote) Plan {
+	switch {
+	case !remote.Live:
+		return Plan{Do: Rest, State: Completed}
+	case remote.RenewalBehavior != "cancel":
+		return Plan{Do: Renew, State: Active, What: "renewal behavior", Why: "prepaid: Ordergroove counts, and ends it when what was paid for is used up"}
+	}
+	return Plan{Do: Rest, State: Active}
+}
+
+func attention(why string) Plan {
+	return Plan{Do: Rest, State: Attention, Reason: why}
+}
+
+// Show is a counter as people read it.
+func (l Ledger) Show() string {
+	return strconv.Itoa(l.Made) + " of " + strconv.Itoa(l.Total())
+}

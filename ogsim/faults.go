@@ -1,0 +1,116 @@
+package ogsim
+
+import (
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Fault makes calls go wrong. The zero Status closes the connection instead of answering.
+type Fault struct {
+	Method       string        `json:"method"`       // "" is any
+	Path         string        `json:"path"`         // a part of the path; "" is any
+	Times        int           `json:"times"`        // how many calls it spoils; 0: all, until ClearFaults
+	Status       int           `json:"status"`       // what is answered; 0: nothing, the connection is closed
+	Body         string        `json:"body"`         // what is answered
+	RetryAfter   string        `json:"retry_after"`  // the header
+	Delay        time.Duration `json:"delay"`        // nanoseconds, before anything else
+	TakesEffect  bool          `json:"takes_effect"` // the call does its work before it goes wrong
+	OnlyDelay    bool          `json:"only_delay"`   // nothing else goes wrong
+	Subscription string        `json:"subscription"` // only calls whose path names it; "" is any
+}
+
+// Break switches a fault on. Of several that fit a call, the oldest spoils it.
+func (s *Simulator) Break(f Fault) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.faults = append(s.faults, &f)
+}
+
+// ClearFaults switches all faults off.
+func (s *Simulator) ClearFaults() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.faults = nil
+}
+
+// faulty answers through the fault that fits, and keeps the record of calls.
+func (s *Simulator) faulty(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		fault := s.faultFor(r)
+		if fault != nil && fault.Delay > 0 {
+			time.Sleep(fault.Delay)
+		}
+		if fault == nil || fault.OnlyDelay {
+			watched := &watched{ResponseWriter: w}
+			next.ServeHTTP(watched, r)
+			s.record(r, watched.status)
+			return
+		}
+		if fault.TakesEffect {
+			next.ServeHTTP(unheard{}, r)
+		}
+		s.record(r, fault.Status)
+		if fault.Status == 0 {
+			panic(http.ErrAbortHandler) // closes the connection without an answer
+		}
+		if fault.RetryAfter != "" {
+			w.Header().Set("Retry-After", fault.RetryAfter)
+		}
+		w.WriteHeader(fault.Status)
+		_, _ = w.Write([]byte(fault.Body))
+	})
+}
+
+func (s *Simulator) faultFor(r *http.Request) *Fault {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i, f := range s.faults {
+		if f.Method != "" && f.Method != r.Method || !strings.Contains(r.URL.Path, f.Path) ||
+			!strings.Contains(r.URL.Path, f.Subscription) {
+			continue
+		}
+		found := *f
+		if f.Times > 0 {
+			if f.Times--; f.Times == 0 {
+				s.faults = slices.Delete(s.faults, i, i+1)
+			}
+		}
+		return &found
+	}
+	return nil
+}
+
+func (s *Simulator) record(r *http.Request, status int) {
+	call := Call{Method: r.Method, Path: r.URL.Path, Status: status, At: s.o.Now()}
+	if rest, ok := strings.CutPrefix(r.URL.Path, "/subscriptions/"); ok {
+		call.Subscription, _, _ = strings.Cut(rest, "/")
+	} else {
+		call.Subscription = r.URL.Query().Get("subscription")
+	}
+	s.mu.Lock()
+	s.calls = append(s.calls, call)
+	s.mu.Unlock()
+	if s.o.OnCall != nil {
+		s.o.OnCall(call)
+	}
+}
+
+// unheard takes an answer that nobody gets.
+type unheard struct{}
+
+func (unheard) Header() http.Header         { return http.Header{} }
+func (unheard) Write(b []byte) (int, error) { return len(b), nil }
+func (unheard) WriteHeader(int)             {}
+
+// watched keeps the status that was answered.
+type watched struct {
+	http.ResponseWriter
+	status int
+}
+
+func (w *watched) WriteHeader(status int) {
+	w.status = status
+	w.ResponseWriter.WriteHeader(status)
+}

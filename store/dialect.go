@@ -1,0 +1,47 @@
+package store
+
+import (
+	"errors"
+	"strings"
+
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jmoiron/sqlx"
+	"modernc.org/sqlite"
+	sqlite3 "modernc.org/sqlite/lib"
+
+	"github.com/termed/termed/ordergroove"
+)
+
+// dialect is where the two databases truly differ.
+type dialect struct {
+	// skipLocked ends a select of rows to claim: other instances' rows are passed over instead of waited for. SQLite has
+	// one writer, so there is nobody to wait for.
+	skipLocked string
+	lockRow    string // ends a select of a row that the same transaction is going to write
+	// appendEvents files deliveries in one statement or few, and says which of them were new.
+	appendEvents func(tx *sqlx.Tx, batch []*ordergroove.Delivery) ([]bool, error)
+}
+
+func isPostgres(database string) bool {
+	return strings.HasPrefix(database, "postgres://") || strings.HasPrefix(database, "postgresql://")
+}
+
+// everyRow says whether an error is the database's rather than one row's: then trying row by row is no help.
+func everyRow(err error) bool {
+	if e, ok := errors.AsType[*sqlite.Error](err); ok {
+		switch e.Code() & 0xff { // the low byte is the primary code
+		case sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_TOOBIG, sqlite3.SQLITE_MISMATCH, sqlite3.SQLITE_RANGE:
+			return false
+		}
+		return true
+	}
+	if e, ok := errors.AsType[*pgconn.PgError](err); ok {
+		switch e.Code[:2] {
+		case "22", "23": // data exception, integrity constraint violation
+			return false
+		}
+		return true
+	}
+	// Our own refusals (a lost lease) are one row's; a broken connection is nobody's and shows at the next begin.
+	return false
+}

@@ -1,0 +1,122 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+
+	"github.com/jmoiron/sqlx"
+
+	"github.com/termed/termed/counter"
+	"github.com/termed/termed/ordergroove"
+)
+
+// Status of an event in the inbox.
+const (
+	StatusPending     = "pending"     // to be worked on when due
+	StatusDone        = "done"        // its facts are in the ledger
+	StatusIgnored     = "ignored"     // not about anything of ours
+	StatusDead        = "dead"        // it can never work; kept
+	StatusQuarantined = "quarantined" // authentic but unreadable; kept raw
+)
+
+func statusOf(v ordergroove.Verdict) string {
+	if v == ordergroove.Accepted {
+		return StatusPending
+	}
+	return string(v)
+}
+
+func dueOf(d *ordergroove.Delivery) *int64 {
+	if d.Verdict != ordergroove.Accepted {
+		return nil
+	}
+	return &d.Received
+}
+
+// Append files a delivery and says whether it was not there yet. Without an error it is committed and synced.
+func (s *Store) Append(ctx context.Context, d ordergroove.Delivery) (fresh bool, err error) {
+	fresh, err = s.writer.file(ctx, &d)
+	if err != nil {
+		return false, wrap("filing an event", err)
+	}
+	if fresh && d.Verdict == ordergroove.Accepted {
+		signal(s.eventsDue)
+	}
+	return fresh, nil
+}
+
+// ClaimEvents takes up to n due events, oldest due first, and keeps them from other takers until the given time: whoever
+// dies with them in hand leaves them due then.
+func (s *Store) ClaimEvents(ctx context.Context, at, until int64, n int) ([]ordergroove.Delivery, error) {
+	if idle, err := s.nothingDue(ctx, `select 1 from events where due <= ? limit 1`, at); idle || err != nil {
+		return nil, wrap("looking for due events", err)
+	}
+	var claimed []ordergroove.Delivery
+	err := s.writer.do(ctx, func(tx *sqlx.Tx) error {
+		claimed = nil
+		return tx.Select(&claimed, tx.Rebind(`
+			update events
+			set due = ?
+			where (created, id) in (
+				select created, id
+				from events
+				where due <= ?
+				order by due, created, id
+				limit ? `+s.dialect.skipLocked+`)
+			returning created, id, type, received, body, attempts`), until, at, n)
+	})
+	return claimed, wrap("claiming events", err)
+}
+
+// nothingDue keeps an idle service from writing: the question is asked on a connection that only reads.
+func (s *Store) nothingDue(ctx context.Context, query string, args ...any) (bool, error) {
+	var one int
+	err := s.reads.GetContext(ctx, &one, s.reads.Rebind(query), args...)
+	if errors.Is(err, sql.ErrNoRows) {
+		return true, nil
+	}
+	return false, err
+}
+
+// OrderRead says whether the items of an order were asked for before, for whatever event.
+func (s *Store) OrderRead(ctx context.Context, order string) (bool, error) {
+	unread, err := s.nothingDue(ctx, `select 1 from orders_read where order_id = ?`, order)
+	return !unread && err == nil, wrap("looking up order "+order, err)
+}
+
+// Settle records what became of an event, together with its facts: one transaction, so that an event is done exactly when
+// its facts are in the ledger.
+func (s *Store) Settle(ctx context.Context, d ordergroove.Delivery, v counter.Settlement) error {
+	var news bool
+	err := s.writer.do(ctx, func(tx *sqlx.Tx) error {
+		f := learning{tx: tx, at: v.At}
+		if err := f.learn(v.Facts); err != nil {
+			return err
+		}
+		news = f.news
+		status, due := settled(v, f.ours)
+		_, err := tx.Exec(tx.Rebind(`
+			update events
+			set status = ?, due = ?, attempts = ?, last_error = ?
+			where created = ? and id = ? and status = 'pending'`),
+			status, due, v.Attempts, v.Error, d.Created, d.ID)
+		return err
+	})
+	if err == nil && news {
+		signal(s.subscriptionsDue)
+	}
+	return wrap("settling event "+d.ID, err)
+}
+
+func settled(v counter.Settlement, ours bool) (status string, due *int64) {
+	switch {
+	case v.Next != 0:
+		return StatusPending, &v.Next
+	case v.Dead:
+		return StatusDead, nil
+	case ours:
+		return StatusDone, nil
+	}
+	return StatusIgnored, nil
+}

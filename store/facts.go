@@ -1,0 +1,145 @@
+package store
+
+import (
+	"database/sql"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/jmoiron/sqlx"
+
+	"github.com/termed/termed/counter"
+)
+
+// learning puts the facts of one event into the ledger. Each is an insert that does nothing the second time; only real
+// news makes a subscription due.
+type learning struct {
+	tx   *sqlx.Tx
+	at   int64
+	ours bool // a fact was about a subscription of ours, known already or not
+	news bool // a subscription became due
+}
+
+func (l *learning) learn(f counter.Facts) error {
+	// Rows are touched in one order everywhere, or two instances deadlock.
+	slices.SortFunc(f.Enrolments, func(a, b counter.Enrolment) int { return strings.Compare(a.Subscription, b.Subscription) })
+	slices.SortFunc(f.Shipments, func(a, b counter.Shipment) int { return strings.Compare(a.Subscription, b.Subscription) })
+	for _, e := range f.Enrolments {
+		if err := l.enrol(e); err != nil {
+			return fmt.Errorf("enrolling %s: %w", e.Subscription, err)
+		}
+	}
+	for _, s := range f.Shipments {
+		if err := l.ship(s); err != nil {
+			return fmt.Errorf("recording shipment %s of %s: %w", s.Order, s.Subscription, err)
+		}
+	}
+	for _, id := range f.Changed {
+		if err := l.touch(id, counter.Released); err != nil {
+			return err
+		}
+	}
+	for _, id := range f.Cancelled {
+		// One that we completed is known to be cancelled: it was us.
+		if err := l.touch(id, counter.Completed); err != nil {
+			return err
+		}
+	}
+	if f.OrderRead == "" {
+		return nil
+	}
+	_, err := l.exec(`insert into orders_read (order_id, at) values (?, ?) on conflict do nothing`, f.OrderRead, l.at)
+	return err
+}
+
+func (l *learning) enrol(e counter.Enrolment) error {
+	l.ours = true
+	n, err := l.exec(`
+		insert into subscriptions (id, sku, term, customer, shipments_due, state, due, revision, enrolled_by, enrolled_at)
+		values (?, ?, ?, ?, ?, 'enrolled', ?, 1, ?, ?)
+		on conflict do nothing`,
+		e.Subscription, e.SKU, e.Term, e.Customer, e.Due, l.at, e.How, l.at)
+	if err != nil {
+		return err
+	}
+	if n == 0 && e.OwnProduct {
+		n, err = l.exec(`
+			update subscriptions
+			set state = 'enrolled', sku = ?, term = ?, shipments_due = ?, reason = '', revision = revision + 1, due = ?
+			where id = ? and state = 'released'`, e.SKU, e.Term, e.Due, l.at, e.Subscription)
+		if err != nil {
+			return err
+		}
+	}
+	if n == 0 {
+		return nil
+	}
+	l.news = true
+	return write(l.tx, counter.Entry{Subscription: e.Subscription, At: l.at, Actor: counter.ByOrdergroove,
+		What: "enrolled", After: e.SKU, Reason: e.How})
+}
+
+func (l *learning) ship(s counter.Shipment) error {
+	var state string
+	err := l.tx.Get(&state, l.tx.Rebind(`select state from subscriptions where id = ?`), s.Subscription)
+	if errors.Is(err, sql.ErrNoRows) || state == string(counter.Released) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	l.ours = true
+	fresh, err := insertShipment(l.tx, s)
+	if err != nil || !fresh {
+		return err
+	}
+	return l.touch(s.Subscription, counter.Released)
+}
+
+// touch makes a subscription of ours due, unless it stands in the given state. One that failed lately keeps its time: news
+// is no reason to try earlier.
+func (l *learning) touch(id string, unless counter.State) error {
+	var state counter.State
+	err := l.tx.Get(&state, l.tx.Rebind(`select state from subscriptions where id = ?`), id)
+	if errors.Is(err, sql.ErrNoRows) || state == counter.Released {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("looking up %s: %w", id, err)
+	}
+	l.ours = true
+	if state == unless {
+		return nil
+	}
+	l.news = true
+	_, err = l.exec(`
+		update subscriptions
+		set revision = revision + 1, due = case when attempts > 0 and due is not null then due else ? end
+		where id = ?`, l.at, id)
+	return err
+}
+
+func (l *learning) exec(query string, args ...any) (int64, error) {
+	result, err := l.tx.Exec(l.tx.Rebind(query), args...)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
+}
+
+// insertShipment records a shipment and its line in the journal, once for each (subscription, order).
+func insertShipment(tx *sqlx.Tx, s counter.Shipment) (fresh bool, err error) {
+	result, err := tx.Exec(tx.Rebind(`
+		insert into shipments (subscription, order_id, sku, source, at)
+		values (?, ?, ?, ?, ?)
+		on conflict do nothing`), s.Subscription, s.Order, s.SKU, s.Source, s.At)
+	if err != nil {
+		return false, err
+	}
+	if n, err := result.RowsAffected(); err != nil || n == 0 {
+		return false, err
+	}
+	return true, write(tx, counter.Entry{Subscription: s.Subscription, At: s.At, Actor: counter.ByOrdergroove,
+		What: "shipment", After: s.Order, Reason: s.Source})
+}

@@ -1,0 +1,37 @@
+package store
+
+import (
+	"context"
+
+	"github.com/jmoiron/sqlx"
+
+	"github.com/termed/termed/counter"
+)
+
+// write appends to the journal. Nothing in this package changes or removes a line of it.
+func write(tx *sqlx.Tx, e counter.Entry) error {
+	_, err := tx.Exec(tx.Rebind(`
+		insert into journal (subscription, at, actor, what, before, after, reason)
+		values (?, ?, ?, ?, ?, ?, ?)`), e.Subscription, e.At, e.Actor, e.What, e.Before, e.After, e.Reason)
+	return wrap("writing the journal", err)
+}
+
+func writeAll(tx *sqlx.Tx, entries []counter.Entry) error {
+	for _, e := range entries {
+		if err := write(tx, e); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Journal returns what happened to a subscription, oldest first.
+func (s *Store) Journal(ctx context.Context, subscription string) ([]counter.Entry, error) {
+	var entries []counter.Entry
+	err := s.reads.SelectContext(ctx, &entries, s.reads.Rebind(`
+		select subscription, at, actor, what, before, after, reason
+		from journal
+		where subscription = ?
+		order by sequence`), subscription)
+	return entries, wrap("reading the journal", err)
+}

@@ -1,0 +1,81 @@
+package store
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+
+	_ "github.com/jackc/pgx/v5/stdlib" // the driver
+	"github.com/jmoiron/sqlx"
+	"github.com/pressly/goose/v3"
+	"github.com/pressly/goose/v3/lock"
+
+	"github.com/termed/termed/ordergroove"
+)
+
+func openPostgres(ctx context.Context, o Options) (*Store, error) {
+	db, err := sqlx.ConnectContext(ctx, "pgx", o.Database)
+	if err != nil {
+		return nil, err
+	}
+	db.SetMaxOpenConns(10)
+	locker, err := lock.NewPostgresSessionLocker()
+	if err != nil {
+		db.Close()
+		return nil, fmt.Errorf("preparing the migration lock: %w", err)
+	}
+	if err := migrate(ctx, goose.DialectPostgres, db, "postgres", goose.WithSessionLocker(locker)); err != nil {
+		db.Close()
+		return nil, err
+	}
+	return &Store{
+		reads:   db,
+		writer:  newWriter(db, appendPostgres),
+		dialect: dialect{skipLocked: "for update skip locked", lockRow: "for update", appendEvents: appendPostgres},
+	}, nil
+}
+
+// appendPostgres files a batch in one statement. The rows are sorted by key, or two instances that file the same
+// duplicates deadlock.
+func appendPostgres(tx *sqlx.Tx, batch []*ordergroove.Delivery) ([]bool, error) {
+	type key struct {
+		Created int64
+		ID      string
+	}
+	sorted := slices.Clone(batch)
+	slices.SortStableFunc(sorted, func(a, b *ordergroove.Delivery) int {
+		return cmp.Or(cmp.Compare(a.Created, b.Created), cmp.Compare(a.ID, b.ID))
+	})
+	var (
+		created, received []int64
+		ids, types, state []string
+		bodies            [][]byte
+		due               []*int64
+	)
+	for _, d := range sorted {
+		created, received = append(created, d.Created), append(received, d.Received)
+		ids, types = append(ids, d.ID), append(types, d.Type)
+		state, bodies, due = append(state, statusOf(d.Verdict)), append(bodies, d.Body), append(due, dueOf(d))
+	}
+	var inserted []key
+	err := tx.Select(&inserted, `
+		insert into events (created, id, type, received, body, status, due)
+		select * from unnest($1::bigint[], $2::text[], $3::text[], $4::bigint[], $5::bytea[], $6::text[], $7::bigint[])
+		on conflict do nothing
+		returning created, id`, created, ids, types, received, bodies, state, due)
+	if err != nil {
+		return nil, err
+	}
+	unseen := make(map[key]bool, len(inserted))
+	for _, k := range inserted {
+		unseen[k] = true
+	}
+	fresh := make([]bool, len(batch))
+	for i, d := range batch {
+		k := key{d.Created, d.ID}
+		fresh[i] = unseen[k]
+		delete(unseen, k) // of the same event twice in one batch, one is new
+	}
+	return fresh, nil
+}

@@ -1,0 +1,218 @@
+package store
+
+import (
+	"context"
+	"crypto/rand"
+	"database/sql"
+	"strconv"
+	"strings"
+
+	"github.com/jmoiron/sqlx"
+
+	"github.com/termed/termed/counter"
+)
+
+// page is a row of subscriptions with what is counted from shipments. The counts are never stored: stored, they could be
+// wrong.
+type page struct {
+	ID        string        `db:"id"`
+	SKU       string        `db:"sku"`
+	Term      string        `db:"term"`
+	Customer  string        `db:"customer"`
+	Due       int           `db:"shipments_due"`
+	Adjust    int           `db:"adjustment"`
+	Sent      string        `db:"counters_sent"`
+	Written   sql.NullInt64 `db:"counter_written"`
+	State     string        `db:"state"`
+	Reason    string        `db:"reason"`
+	Live      bool          `db:"live"`
+	Completed bool          `db:"completed"`
+	Revision  int64         `db:"revision"`
+	Attempts  int           `db:"attempts"`
+	Made      int           `db:"made"`
+	Announced int           `db:"announced"`
+}
+
+const selectPage = `
+	select id, sku, term, customer, shipments_due, adjustment, counters_sent, counter_written, state, reason, live, completed,
+	       revision, attempts,
+	       (select count(*) from shipments where subscription = subscriptions.id) as made,
+	       (select count(*) from shipments where subscription = subscriptions.id and source <> '` + counter.Reconciled + `') as announced
+	from subscriptions `
+
+func (p page) ledger() counter.Ledger {
+	l := counter.Ledger{
+		Subscription: p.ID, SKU: p.SKU, Term: p.Term, Customer: p.Customer,
+		Due: p.Due, Made: p.Made, Announced: p.Announced, Adjustment: p.Adjust,
+		Sent: splitCounters(p.Sent), State: counter.State(p.State), Reason: p.Reason, Live: p.Live, Completed: p.Completed,
+	}
+	if p.Written.Valid {
+		written := int(p.Written.Int64)
+		l.Written = &written
+	}
+	return l
+}
+
+// Claim takes up to n due subscriptions whose lease is free, longest due first, until the given time. Each claim has a
+// fresh id, which every later write under it must match.
+func (s *Store) Claim(ctx context.Context, at, until int64, n int) ([]counter.Lease, error) {
+	idle, err := s.nothingDue(ctx, `select 1 from subscriptions where due <= ? and claim_until <= ? limit 1`, at, at)
+	if idle || err != nil {
+		return nil, wrap("looking for due subscriptions", err)
+	}
+	claim := rand.Text()
+	var pages []page
+	err = s.writer.do(ctx, func(tx *sqlx.Tx) error {
+		if _, err := tx.Exec(tx.Rebind(`
+			update subscriptions
+			set claim = ?, claim_until = ?
+			where id in (
+				select id
+				from subscriptions
+				where due <= ? and claim_until <= ?
+				order by due, id
+				limit ? `+s.dialect.skipLocked+`)`), claim, until, at, at, n); err != nil {
+			return err
+		}
+		pages = nil
+		return tx.Select(&pages, tx.Rebind(selectPage+`where claim = ?`), claim)
+	})
+	if err != nil {
+		return nil, wrap("claiming subscriptions", err)
+	}
+	leases := make([]counter.Lease, len(pages))
+	for i, p := range pages {
+		leases[i] = counter.Lease{Ledger: p.ledger(), Claim: claim, Until: until, Revision: p.Revision, Attempts: p.Attempts}
+	}
+	return leases, nil
+}
+
+// Record commits one step of a look and answers the page as it is then. counter.ErrLeaseLost: somebody else holds the
+// subscription. counter.ErrStale: an adoption was worked out from fewer shipments than there are.
+func (s *Store) Record(ctx context.Context, lease counter.Lease, step counter.Step) (counter.Ledger, error) {
+	var after page
+	err := s.writer.do(ctx, func(tx *sqlx.Tx) error {
+		for _, shipment := range step.Shipments {
+			if _, err := insertShipment(tx, shipment); err != nil {
+				return err
+			}
+		}
+		before, err := s.held(tx, lease)
+		if err != nil {
+			return err
+		}
+		adjustment := before.Adjust
+		if step.Adjustment != nil {
+			if before.Made != step.Made {
+				return counter.ErrStale
+			}
+			adjustment = *step.Adjustment
+		}
+		sent := before.ledger()
+		if step.Counter != nil {
+			sent = sent.Sending(*step.Counter)
+		}
+		if _, err := tx.Exec(tx.Rebind(`
+			update subscriptions
+			set sku = ?, term = ?, shipments_due = ?, adjustment = ?, counters_sent = ?
+			where id = ?`),
+			step.Page.SKU, step.Page.Term, step.Page.Due, adjustment, joinCounters(sent.Sent), lease.Subscription); err != nil {
+			return err
+		}
+		if err := writeAll(tx, step.Entries); err != nil {
+			return err
+		}
+		after, err = s.held(tx, lease)
+		return err
+	})
+	return after.ledger(), wrap("recording a step of "+lease.Subscription, err)
+}
+
+// Finish ends a look and lets go of the lease. News since the claim makes the subscription due at once.
+func (s *Store) Finish(ctx context.Context, lease counter.Lease, o counter.Outcome) error {
+	var next *int64
+	if o.Next != 0 {
+		next = &o.Next
+	}
+	var news bool
+	err := s.writer.do(ctx, func(tx *sqlx.Tx) error {
+		now, err := s.held(tx, lease)
+		if err != nil {
+			return err
+		}
+		due := next
+		if news = now.Revision != lease.Revision; news && o.Attempts == 0 {
+			due = &o.At
+		}
+		l := o.Ledger
+		if _, err := tx.Exec(tx.Rebind(`
+			update subscriptions
+			set sku = ?, term = ?, shipments_due = ?, counter_written = ?, state = ?, reason = ?, live = ?, completed = ?,
+			    due = ?, claim = '', claim_until = 0, attempts = ?, last_error = ?
+			where id = ?`),
+			l.SKU, l.Term, l.Due, l.Written, string(l.State), l.Reason, asInteger(l.Live), asInteger(l.Completed),
+			due, o.Attempts, o.Error, lease.Subscription); err != nil {
+			return err
+		}
+		return writeAll(tx, o.Entries)
+	})
+	if err == nil && news {
+		signal(s.subscriptionsDue)
+	}
+	return wrap("finishing the look at "+lease.Subscription, err)
+}
+
+// held reads the page of a lease inside a transaction and fails where the lease is somebody else's by now. The row is
+// locked: news that commits between this read and our write would be overwritten.
+func (s *Store) held(tx *sqlx.Tx, lease counter.Lease) (page, error) {
+	var pages []page
+	err := tx.Select(&pages, tx.Rebind(selectPage+`where id = ? and claim = ? `+s.dialect.lockRow), lease.Subscription, lease.Claim)
+	if err != nil {
+		return page{}, err
+	}
+	if len(pages) == 0 {
+		return page{}, counter.ErrLeaseLost
+	}
+	return pages[0], nil
+}
+
+// Subscriptions returns every page of the ledger, in the order of enrolment.
+func (s *Store) Subscriptions(ctx context.Context) ([]counter.Ledger, error) {
+	var pages []page
+	if err := s.reads.SelectContext(ctx, &pages, selectPage+`order by enrolled_at, id`); err != nil {
+		return nil, wrap("reading the ledger", err)
+	}
+	ledgers := make([]counter.Ledger, len(pages))
+	for i, p := range pages {
+		ledgers[i] = p.ledger()
+	}
+	return ledgers, nil
+}
+
+func joinCounters(counters []int) string {
+	texts := make([]string, len(counters))
+	for i, c := range counters {
+		texts[i] = strconv.Itoa(c)
+	}
+	return strings.Join(texts, ",")
+}
+
+func splitCounters(text string) []int {
+	if text == "" {
+		return nil
+	}
+	var counters []int
+	for part := range strings.SplitSeq(text, ",") {
+		if n, err := strconv.Atoi(part); err == nil {
+			counters = append(counters, n)
+		}
+	}
+	return counters
+}
+
+func asInteger(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}
