@@ -40,7 +40,7 @@ func (a *App) work(ctx context.Context, d ordergroove.Delivery) {
 		a.settle(ctx, d, v)
 		return
 	}
-	order, _ := envelope.OrderID()
+	order := asksFor(envelope)
 	if !a.orders.take(order) {
 		// Another event about the order is in hand: once that is settled, the order's items are read.
 		v.Next, v.Attempts = v.At+a.o.Idle.Milliseconds(), d.Attempts

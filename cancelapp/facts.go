@@ -78,6 +78,21 @@ func (t translator) order(ctx context.Context, e ordergroove.Envelope, order str
 	return f, nil
 }
 
+// asksFor returns the order whose items an event makes us ask for, or "".
+func asksFor(e ordergroove.Envelope) string {
+	if e.Type != ordergroove.OrderSuccess {
+		return ""
+	}
+	order, err := e.OrderID()
+	if err != nil {
+		return ""
+	}
+	if _, there := e.SnapshotItems(order); there {
+		return ""
+	}
+	return order
+}
+
 // placed makes a shipment of every subscription's part in a placed order. Whether the subscription is one of ours the
 // ledger knows; one that it does not know and whose item is of a termed SKU is enrolled on the way.
 func (t translator) placed(items []ordergroove.Item, event string, at int64) counter.Facts {

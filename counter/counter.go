@@ -52,6 +52,11 @@ func decideUnknown(ledger Ledger, remote Remote, found int) Plan {
 		plan.Why = "there before us; the orders already placed are taken as counted"
 	default:
 		plan.Adjustment = found - ledger.Due + ledger.Made
+		if ledger.Written != nil {
+			// Whoever set it saw what we had written last, and changed it by the difference: orders placed since, before or
+			// after the edit, are counted on top of it.
+			plan.Adjustment = ledger.Remaining() + found - *ledger.Written - ledger.Due + ledger.Made
+		}
 		plan.Why = fmt.Sprintf("somebody set it; by our count it was %d", ledger.Remaining())
 	}
 	return plan

@@ -35,6 +35,13 @@ func (s *Simulator) ClearFaults() {
 	s.faults = nil
 }
 
+// Faults returns how many faults are switched on.
+func (s *Simulator) Faults() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.faults)
+}
+
 // faulty answers through the fault that fits, and keeps the record of calls.
 func (s *Simulator) faulty(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

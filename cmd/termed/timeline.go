@@ -19,7 +19,7 @@ type timeline struct {
 	w     io.Writer
 	start time.Time
 	state func(subscription string) string // what a change left
-	names map[string]string // people's names for subscription ids
+	names map[string]string                // people's names for subscription ids
 	paint func(text.Color, string) string
 }
 
