@@ -16,6 +16,11 @@ const probeEvery = time.Minute
 // errShut says that a call was not made because the API refuses our key.
 var errShut = errors.New("not asked: Ordergroove refuses the api key")
 
+// refused says whether an error is the API's refusal of our key.
+func refused(err error) bool {
+	return errors.Is(err, errShut) || errors.Is(err, ordergroove.ErrUnauthorized)
+}
+
 // gate stands between us and the API while it refuses the key: that is wrong for every call, so one call a minute finds
 // out when it is right again, and nothing is blamed on the subscription that happened to be in hand.
 type gate struct {

@@ -57,6 +57,9 @@ func (a *App) look(ctx context.Context, lease counter.Lease) {
 		l.rest(counter.Plan{State: counter.Attention, Reason: err.Error()})
 	default:
 		outcome.Next, outcome.Attempts = a.again(err, lease.Attempts, outcome.At)
+		if refused(err) {
+			outcome.Next = outcome.At // the gate holds it back, and it goes on as soon as that opens
+		}
 		a.o.Log.Warn("a subscription has to wait", "subscription", lease.Subscription, "attempts", outcome.Attempts, "error", err)
 	}
 	if err != nil {

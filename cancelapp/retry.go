@@ -32,7 +32,7 @@ func (a *App) again(err error, attempts int, at int64) (next int64, spent int) {
 	switch {
 	case errors.Is(err, context.Canceled), errors.Is(err, counter.ErrStale):
 		return at, attempts
-	case errors.Is(err, errShut), errors.Is(err, ordergroove.ErrUnauthorized):
+	case refused(err):
 		return at + probeEvery.Milliseconds(), attempts
 	}
 	attempts++

@@ -1,0 +1,210 @@
+package counter_test
+
+import (
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/termed/termed/counter"
+)
+
+var gift = counter.Term{
+	Name: "Gift", SKUs: []string{"GIFT", "GIFT-DECAF"}, Shipments: 3, FirstShipment: counter.Checkout,
+	CancelReason: "1|Gift complete", Keys: counter.Keys{}.WithDefaults(),
+}
+
+// page is a ledger page of a gift: 2 recurring orders due. The functions say what is otherwise.
+func page(changes ...func(*counter.Ledger)) counter.Ledger {
+	l := counter.Ledger{Subscription: "s1", SKU: "GIFT", Term: "Gift", Due: 2, State: counter.Active, Live: true}
+	for _, change := range changes {
+		change(&l)
+	}
+	return l
+}
+
+func made(n int) func(*counter.Ledger) { return func(l *counter.Ledger) { l.Made = n } }
+func announced(n int) func(*counter.Ledger) {
+	return func(l *counter.Ledger) { l.Made, l.Announced = n, n }
+}
+func sent(counters ...int) func(*counter.Ledger) {
+	return func(l *counter.Ledger) { l.Sent = counters }
+}
+func written(n int) func(*counter.Ledger)  { return func(l *counter.Ledger) { l.Written = &n } }
+func adjusted(n int) func(*counter.Ledger) { return func(l *counter.Ledger) { l.Adjustment = n } }
+func completed(l *counter.Ledger)          { l.Completed, l.State = true, counter.Completed }
+func enrolled(l *counter.Ledger)           { l.State = counter.Enrolled }
+
+// remote is a live gift at Ordergroove whose members of ours are given as JSON, "" for none.
+func remote(counterJSON string, changes ...func(*counter.Remote)) counter.Remote {
+	r := counter.Remote{SKU: "GIFT", Termed: true, Live: true, Extra: map[string]string{}}
+	if counterJSON != "" {
+		r.Extra["fulfillment_counter"] = counterJSON
+		r.Extra["termed"] = `"true"`
+	}
+	for _, change := range changes {
+		change(&r)
+	}
+	return r
+}
+
+func recounted(r *counter.Remote) { r.Recounted = true }
+func notLive(r *counter.Remote)   { r.Live = false }
+func hidden(r *counter.Remote)    { r.Extra["hide"] = "true" }
+func broken(r *counter.Remote)    { r.Broken = true }
+func untermed(r *counter.Remote)  { r.SKU, r.Termed = "COFFEE", false }
+func unlisted(r *counter.Remote)  { r.Termed = false }
+func swapped(r *counter.Remote)   { r.SKU = "GIFT-DECAF" }
+func prepaid(b string) func(*counter.Remote) {
+	return func(r *counter.Remote) { r.Prepaid, r.RenewalBehavior = true, b }
+}
+func termedIs(v string) func(*counter.Remote) {
+	return func(r *counter.Remote) { r.Extra["termed"] = v }
+}
+
+// The rules, one a row: what we know, what Ordergroove says, what is done, and where that leaves the subscription. What is
+// not to be touched comes first.
+func TestDecide(t *testing.T) {
+	write := func(set ...string) string { return "write " + strings.Join(set, " ") }
+	tests := []struct {
+		rule   string
+		ledger counter.Ledger
+		remote counter.Remote
+		do     string // the action, and what it writes, adopts or cancels with
+		state  counter.State
+	}{
+		{"the product is none of ours: a one-time swap had brought it in", page(enrolled, announced(1)), remote("", untermed), "rest", counter.Released},
+		{"the product is none of ours any more", page(sent(2), written(2)), remote(`"2"`, untermed), "rest", counter.Released},
+		{"extra_data is no object", page(enrolled), remote("", broken), "rest", counter.Attention},
+		{"the counter is text", page(sent(2), written(2)), remote(`"two"`), "rest", counter.Attention},
+		{"the counter is empty text", page(sent(2), written(2)), remote(`""`), "rest", counter.Attention},
+		{"the counter is a list", page(sent(2), written(2)), remote(`[2]`), "rest", counter.Attention},
+		{"the counter is below zero", page(sent(2), written(2)), remote(`"-1"`), "rest", counter.Attention},
+		{"the counter is a fraction", page(sent(2), written(2)), remote(`1.5`), "rest", counter.Attention},
+		{"the counter is beyond any term", page(sent(2), written(2)), remote(`"100001"`), "rest", counter.Attention},
+		{"reactivated after its end", page(made(2), sent(2, 1, 0), written(0), completed), remote(`"0"`, hidden), "rest", counter.Attention},
+
+		{"new: orders may have been placed before we knew", page(enrolled), remote(""), "recount", counter.Enrolled},
+		{"new", page(enrolled), remote("", recounted), write(`fulfillment_counter="2"`, `termed="true"`), counter.Active},
+		{"new, an order placed already", page(enrolled, announced(1)), remote("", recounted), write(`fulfillment_counter="1"`, `termed="true"`), counter.Active},
+		{"new, all orders placed already", page(enrolled, made(5)), remote("", recounted), write(`fulfillment_counter="0"`, `hide=true`, `termed="true"`), counter.Completing},
+		{"new, a null counter is none", page(enrolled), remote(`null`, recounted), write(`fulfillment_counter="2"`), counter.Active},
+		{"new, half done before a crash", page(enrolled, sent(2)), remote(`"2"`), "rest", counter.Active},
+
+		{"a counter before us: ask first", page(enrolled), remote(`"2"`), "recount", counter.Enrolled},
+		{"a counter before us that agrees", page(enrolled, made(1)), remote(`"1"`, recounted), "adopt 1 adjusting 0", counter.Enrolled},
+		{"a counter before us: a length chosen at checkout", page(enrolled), remote(`"11"`, recounted), "adopt 11 adjusting 9", counter.Enrolled},
+		{"a counter before us, orders taken as counted", page(enrolled, made(1)), remote(`"4"`, recounted), "adopt 4 adjusting 3", counter.Enrolled},
+		{"a counter before us that the order bringing us here did not take down", page(enrolled, announced(1)), remote(`"2"`, recounted), "adopt 2 adjusting 0", counter.Enrolled},
+		{"a counter before us, shortened", page(enrolled), remote(`"1"`, recounted), "adopt 1 adjusting -1", counter.Enrolled},
+		{"a counter before us as a number", page(enrolled), remote(`2`, recounted), "adopt 2 adjusting 0", counter.Enrolled},
+		{"more boxes made than due, and zero", page(enrolled, made(4)), remote(`"0"`, recounted), "adopt 0 adjusting 0", counter.Enrolled},
+
+		{"nothing new", page(sent(2), written(2)), remote(`"2"`), "rest", counter.Active},
+		{"a box", page(made(1), sent(2), written(2)), remote(`"2"`), write(`fulfillment_counter="1"`), counter.Active},
+		{"a box, our write landed and its answer was lost", page(made(1), sent(2, 1), written(2)), remote(`"1"`), "rest", counter.Active},
+		{"the last box: hidden first", page(made(2), sent(2, 1), written(1)), remote(`"1"`), write(`fulfillment_counter="0"`, `hide=true`), counter.Completing},
+		{"then cancelled", page(made(2), sent(2, 1, 0), written(0)), remote(`"0"`, hidden), "cancel 1|Gift complete", counter.Completing},
+		{"then it is over", page(made(2), sent(2, 1, 0), written(0)), remote(`"0"`, hidden, notLive), "rest", counter.Completed},
+		{"cancelled by somebody else at the last moment: hidden all the same", page(made(2), sent(2, 1), written(1)), remote(`"1"`, notLive), write(`fulfillment_counter="0"`, `hide=true`), counter.Completing},
+		{"a box too many is still zero", page(made(3), sent(2, 1, 0), written(0)), remote(`"0"`, hidden, notLive), "rest", counter.Completed},
+		{"another SKU of the same term", page(made(1), sent(2), written(2)), remote(`"2"`, swapped), write(`fulfillment_counter="1"`), counter.Active},
+		{"its term left the configuration: it keeps what it started with", page(made(1), sent(2), written(2)), remote(`"2"`, unlisted), write(`fulfillment_counter="1"`), counter.Active},
+
+		{"the counter as a number of ours", page(sent(2), written(2)), remote(`2`), write(`fulfillment_counter="2"`), counter.Active},
+		{"termed as a boolean", page(sent(2), written(2)), remote(`"2"`, termedIs("true")), write(`termed="true"`), counter.Active},
+		{"hide of the merchant's own", page(sent(2), written(2)), remote(`"2"`, hidden), "rest", counter.Active},
+		{"hide of ours, from an end that was taken back", page(made(2), adjusted(1), sent(2, 1, 0), written(0)), remote(`"0"`, hidden), write(`fulfillment_counter="1"`, `-hide`), counter.Active},
+
+		{"wiped", page(made(1), sent(2, 1), written(1)), remote(""), write(`fulfillment_counter="1"`, `termed="true"`), counter.Active},
+		{"gone back", page(made(1), sent(2, 1), written(1)), remote(`"2"`), write(`fulfillment_counter="1"`), counter.Active},
+		{"set by somebody: ask first", page(made(1), sent(2, 1), written(1)), remote(`"4"`), "recount", counter.Active},
+		{"set by somebody", page(made(1), sent(2, 1), written(1)), remote(`"4"`, recounted), "adopt 4 adjusting 3", counter.Active},
+		{"set by somebody, an order placed since: counted on top", page(made(1), sent(2), written(2)), remote(`"5"`, recounted), "adopt 5 adjusting 3", counter.Active},
+		{"set to zero by somebody", page(sent(2), written(2)), remote(`"0"`, recounted), "adopt 0 adjusting -2", counter.Active},
+		{"a count that we had missed", page(made(2), sent(3, 2), written(2), adjusted(1)), remote(`"1"`, recounted), "adopt 1 adjusting 1", counter.Active},
+
+		{"cancelled early", page(made(1), sent(2, 1), written(1)), remote(`"1"`, notLive), "rest", counter.Ended},
+		{"cancelled early, a box still on its way", page(made(1), sent(2), written(2)), remote(`"2"`, notLive), write(`fulfillment_counter="1"`), counter.Ended},
+		{"reactivated: it resumes where it was", page(made(1), sent(2, 1), written(1)), remote(`"1"`), "rest", counter.Active},
+
+		{"prepaid: Ordergroove counts", page(enrolled), remote("", prepaid("autorenew")), "renew", counter.Active},
+		{"prepaid, ending by itself", page(enrolled), remote("", prepaid("cancel")), "rest", counter.Active},
+		{"prepaid, ended: never cancelled by us", page(enrolled, made(9)), remote("", prepaid("cancel"), notLive), "rest", counter.Completed},
+	}
+	for _, test := range tests {
+		t.Run(test.rule, func(t *testing.T) {
+			plan := counter.Decide(gift, test.ledger, test.remote)
+			if got := show(plan); got != test.do || plan.State != test.state {
+				t.Errorf("Decide: %s, %s; want %s, %s", got, plan.State, test.do, test.state)
+			}
+			if why := plan.Reason + plan.Why; why == "" && plan.Do != counter.Rest {
+				t.Error("it does not say why")
+			}
+			if plan.State == counter.Attention && plan.Reason == "" {
+				t.Error("it does not say what a person must look at")
+			}
+		})
+	}
+}
+
+func show(p counter.Plan) string {
+	s := string(p.Do)
+	switch p.Do {
+	case counter.Write:
+		for _, key := range []string{"fulfillment_counter", "hide", "termed"} {
+			if value, ok := p.Set[key]; ok {
+				s += " " + key + "=" + value
+			}
+		}
+		for _, key := range p.Unset {
+			s += " -" + key
+		}
+	case counter.Adopt:
+		s += " " + strconv.Itoa(p.Counter) + " adjusting " + strconv.Itoa(p.Adjustment)
+	case counter.Cancel:
+		s += " " + p.Cancel
+	}
+	return s
+}
+
+func TestSentences(t *testing.T) {
+	tests := []struct {
+		term counter.Term
+		want string
+	}{
+		{gift, "GIFT: 3 shipments: 1 at checkout and 2 recurring orders; the counter starts at 2; then hidden and cancelled"},
+		{counter.Term{Shipments: 2, FirstShipment: counter.Checkout}, "GIFT: 2 shipments: 1 at checkout and 1 recurring order; the counter starts at 1; then hidden and cancelled"},
+		{counter.Term{Shipments: 1, FirstShipment: counter.Checkout}, "GIFT: 1 shipment: 1 at checkout and 0 recurring orders; the counter starts at 0; hidden and cancelled at once"},
+		{counter.Term{Shipments: 3, FirstShipment: counter.Recurring}, "GIFT: 3 shipments: all of them recurring orders; the counter starts at 3; then hidden and cancelled"},
+	}
+	for _, test := range tests {
+		if got := test.term.Sentence("GIFT"); got != test.want {
+			t.Errorf("Sentence = %s\nwant       %s", got, test.want)
+		}
+	}
+}
+
+func TestTerms(t *testing.T) {
+	terms, err := counter.NewTerms([]counter.Term{gift})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, ok := terms.Of("GIFT-DECAF"); !ok || got.Name != "Gift" {
+		t.Errorf("Of(GIFT-DECAF) = %v, %v", got, ok)
+	}
+	if _, ok := terms.Of("gift"); ok {
+		t.Error("SKUs are compared as they are spelled")
+	}
+	if _, err := counter.NewTerms([]counter.Term{gift, {Name: "Other", SKUs: []string{"GIFT"}, Shipments: 1}}); err == nil {
+		t.Error("a SKU in two terms was taken")
+	}
+	if _, err := counter.NewTerms([]counter.Term{{Name: "None", SKUs: []string{"X"}}}); err == nil {
+		t.Error("a term of no shipments was taken")
+	}
+	want := counter.Keys{Counter: "left", Termed: "termed", Hide: "hide"}
+	if diff := cmp.Diff(want, counter.Keys{Counter: "left"}.WithDefaults()); diff != "" {
+		t.Error(diff)
+	}
+}
