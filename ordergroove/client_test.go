@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -25,7 +26,17 @@ const canaryKey = "canary-api-key"
 // served is a client of a handler, and what the handler was asked.
 type served struct {
 	*ordergroove.Client
+	mu    sync.Mutex
 	asked []string // METHOD path?query body
+}
+
+// take returns what was asked since, and forgets it.
+func (s *served) take() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	asked := s.asked
+	s.asked = nil
+	return asked
 }
 
 func serve(t *testing.T, handle http.HandlerFunc) *served {
@@ -33,7 +44,9 @@ func serve(t *testing.T, handle http.HandlerFunc) *served {
 	s := &served{}
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
+		s.mu.Lock()
 		s.asked = append(s.asked, strings.TrimSpace(r.Method+" "+r.URL.RequestURI()+" "+string(body)))
+		s.mu.Unlock()
 		if got := r.Header.Get("x-api-key"); got != canaryKey {
 			t.Errorf("x-api-key = %q", got)
 		}
@@ -93,7 +106,7 @@ func TestClientRequests(t *testing.T) {
 		`GET /items/?order=o1&page_size=100`,
 		`GET /items/?page_size=100&status=5&subscription=s1`,
 	}
-	if diff := cmp.Diff(want, s.asked); diff != "" {
+	if diff := cmp.Diff(want, s.take()); diff != "" {
 		t.Errorf("requests (-want +got):\n%s", diff)
 	}
 }
@@ -134,13 +147,12 @@ func TestClientErrors(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			s := serve(t, test.handle)
 			_, readErr := s.Subscription(t.Context(), "s1")
-			if got := len(s.asked) - 1; got != test.repeats {
+			if got := len(s.take()) - 1; got != test.repeats {
 				t.Errorf("a read was repeated %d times, want %d", got, test.repeats)
 			}
-			s.asked = nil
 			_, changeErr := s.Cancel(t.Context(), "s1", "")
-			if len(s.asked) != 1 {
-				t.Errorf("a change was sent %d times; it is worked out from a fresh read and must never be repeated", len(s.asked))
+			if n := len(s.take()); n != 1 {
+				t.Errorf("a change was sent %d times; it is worked out from a fresh read and must never be repeated", n)
 			}
 			for _, err := range []error{readErr, changeErr} {
 				e, ok := errors.AsType[*ordergroove.Error](err)
