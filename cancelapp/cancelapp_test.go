@@ -1,0 +1,390 @@
+package cancelapp_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/termed/termed/cancelapp"
+	"github.com/termed/termed/counter"
+	"github.com/termed/termed/ogsim"
+	"github.com/termed/termed/ordergroove"
+	"github.com/termed/termed/store"
+	"github.com/termed/termed/testdata"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func TestDelay(t *testing.T) {
+	tests := []struct {
+		attempt int
+		asked   time.Duration
+		jitter  float64
+		want    time.Duration
+	}{
+		{1, 0, 0, 0},
+		{1, 0, 0.5, time.Second},
+		{2, 0, 0.5, 2 * time.Second},
+		{3, 0, 0.5, 4 * time.Second},
+		{8, 0, 0.5, 128 * time.Second},
+		{9, 0, 0.5, 150 * time.Second}, // the cap: 5 min
+		{1000, 0, 0.5, 150 * time.Second},
+		{0, 0, 0.5, time.Second},
+		{1, 30 * time.Second, 0, 30 * time.Second},
+		{1, 30 * time.Second, 0.5, 31 * time.Second}, // never earlier than asked, and not all at the same moment
+		{1, 1e9 * time.Second, 0, 15 * time.Minute},
+	}
+	for _, test := range tests {
+		if got := cancelapp.Delay(test.attempt, test.asked, test.jitter); got != test.want {
+			t.Errorf("Delay(%d, %v, %v) = %v, want %v", test.attempt, test.asked, test.jitter, got, test.want)
+		}
+	}
+}
+
+// direct is a transport that calls a handler: no sockets, so that it can live in a synctest bubble.
+type direct struct{ http.Handler }
+
+func (d direct) RoundTrip(r *http.Request) (*http.Response, error) {
+	if r.Body == nil {
+		r.Body = http.NoBody
+	}
+	answered := make(chan *http.Response, 1)
+	go func() {
+		defer close(answered)
+		defer func() {
+			if p := recover(); p != nil && p != http.ErrAbortHandler {
+				panic(p)
+			}
+		}()
+		answer := httptest.NewRecorder()
+		d.ServeHTTP(answer, r)
+		answered <- answer.Result()
+	}()
+	select {
+	case response, ok := <-answered:
+		if !ok {
+			return nil, errors.New("connection reset")
+		}
+		return response, nil
+	case <-r.Context().Done():
+		return nil, r.Context().Err()
+	}
+}
+
+// bubble is a simulator, a database and an app in one synctest bubble.
+type bubble struct {
+	t    *testing.T
+	sim  *ogsim.Simulator
+	db   *store.Store
+	app  *cancelapp.App
+	stop func()
+}
+
+// inBubble runs a test on a running app, in fake time.
+func inBubble(t *testing.T, o ogsim.Options, test func(*testing.T, *bubble)) {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "termed.db")
+	synctest.Test(t, func(t *testing.T) {
+		o.Payloads = testdata.Webhooks()
+		b := &bubble{t: t, sim: ogsim.New(o)}
+		var err error
+		if b.db, err = store.Open(t.Context(), store.Options{Database: path, Serve: true}); err != nil {
+			t.Fatal(err)
+		}
+		client, err := ordergroove.NewClient(ordergroove.Options{
+			URL: "http://127.0.0.1", Key: "simulated-api-key", Transport: direct{b.sim.Handler()},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		terms, err := counter.NewTerms([]counter.Term{{
+			Name: "Gift", SKUs: []string{"GIFT-3MO"}, Shipments: 3, FirstShipment: counter.Checkout, CancelReason: "1|Gift complete",
+		}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		b.app = cancelapp.New(b.db, client, cancelapp.Options{Terms: terms, Jitter: func() float64 { return 0.5 }})
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			b.app.Run(ctx)
+		}()
+		b.stop = func() {
+			cancel()
+			<-done
+		}
+		test(t, b)
+		b.stop()
+		if err := b.db.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// gift makes a subscription and files its creation.
+func (b *bubble) gift() ogsim.Subscription {
+	b.t.Helper()
+	sub, err := b.sim.Subscribe(ogsim.NewSubscription{Customer: "c", Product: "GIFT-3MO", ExtraData: json.RawMessage(`{"mine":1.10}`)})
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	b.file()
+	return sub
+}
+
+func (b *bubble) place(sub ogsim.Subscription) {
+	b.t.Helper()
+	if _, err := b.sim.Place([]string{sub.ID}); err != nil {
+		b.t.Fatal(err)
+	}
+	b.file()
+}
+
+// file puts what was announced straight into the inbox, as the door does.
+func (b *bubble) file() {
+	b.t.Helper()
+	for _, e := range b.sim.Take() {
+		head, err := ordergroove.ParseHead(e.Body)
+		if err != nil {
+			b.t.Fatal(err)
+		}
+		if _, err := b.db.Append(b.t.Context(), ordergroove.Delivery{
+			Created: head.Created * 1000, ID: head.ID, Type: head.Type, Received: time.Now().UnixMilli(), Body: e.Body,
+			Verdict: ordergroove.Accepted,
+		}); err != nil {
+			b.t.Fatal(err)
+		}
+	}
+}
+
+// settled waits, in fake time, until nothing is left to do; it fails after a day.
+func (b *bubble) settled() {
+	b.t.Helper()
+	for range 24 * 3600 {
+		time.Sleep(time.Second)
+		b.file()
+		backlog, err := b.db.Backlog(b.t.Context())
+		if err != nil {
+			b.t.Fatal(err)
+		}
+		if backlog == (store.Backlog{}) {
+			return
+		}
+	}
+	b.t.Fatal("there is still work after a day")
+}
+
+func (b *bubble) judge(sub ogsim.Subscription) {
+	b.t.Helper()
+	now, _ := b.sim.Subscription(sub.ID)
+	for _, fault := range ogsim.Judge(now, 2, sub.ExtraData) {
+		b.t.Error(fault)
+	}
+}
+
+func (b *bubble) calls(method string) int {
+	n := 0
+	for _, c := range b.sim.Calls() {
+		if c.Method == method {
+			n++
+		}
+	}
+	return n
+}
+
+func (b *bubble) page(sub ogsim.Subscription) counter.Ledger {
+	b.t.Helper()
+	pages, err := b.db.Subscriptions(b.t.Context())
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	i := slices.IndexFunc(pages, func(l counter.Ledger) bool { return l.Subscription == sub.ID })
+	if i < 0 {
+		b.t.Fatalf("%s is not enrolled", sub.ID)
+	}
+	return pages[i]
+}
+
+func (b *bubble) journal(sub ogsim.Subscription) string {
+	b.t.Helper()
+	entries, err := b.db.Journal(b.t.Context(), sub.ID)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	var s strings.Builder
+	for _, e := range entries {
+		fmt.Fprintln(&s, e.Actor, e.What, e.Before, "→", e.After, ":", e.Reason)
+	}
+	return s.String()
+}
+
+// Somebody else keeps changing it: each try waits longer, none is given up, and in the end it is done.
+func TestBusyManyTimes(t *testing.T) {
+	inBubble(t, ogsim.Options{}, func(t *testing.T, b *bubble) {
+		b.sim.Break(ogsim.Fault{Method: "PATCH", Status: http.StatusLocked, Times: 20, Body: `{"details":"Resource is currently in use."}`})
+		start := time.Now()
+		sub := b.gift()
+		b.settled()
+		b.judge(sub)
+		if got := b.calls("PATCH"); got != 21 {
+			t.Errorf("%d changes were asked, want 21", got)
+		}
+		// 1+2+4+…+128 s, then 12 times the half of 5 min.
+		if took, want := time.Since(start), 255*time.Second+12*150*time.Second; (took - want).Abs() > time.Minute {
+			t.Errorf("it took %v, want about %v", took, want)
+		}
+	})
+}
+
+// The API is away for an hour: nothing is lost, and what waits does not storm it.
+func TestAPIAway(t *testing.T) {
+	inBubble(t, ogsim.Options{Snapshot: "none"}, func(t *testing.T, b *bubble) {
+		b.sim.Break(ogsim.Fault{})
+		var subs []ogsim.Subscription
+		for range 20 {
+			sub := b.gift()
+			b.place(sub)
+			subs = append(subs, sub)
+		}
+		time.Sleep(time.Hour)
+		// Twenty looks and twenty orders, each every 150 s at the most, three requests a read, and the steep beginning.
+		if got := len(b.sim.Calls()); got > 40*3*(24+9) {
+			t.Errorf("%d calls in an hour", got)
+		}
+		b.sim.ClearFaults()
+		b.settled()
+		for _, sub := range subs {
+			b.judge(sub)
+		}
+	})
+}
+
+// The key is refused: one call a minute, nothing dead, and it goes on by itself. Take the gate away, and this turns red.
+func TestKeyRefused(t *testing.T) {
+	inBubble(t, ogsim.Options{}, func(t *testing.T, b *bubble) {
+		b.sim.Break(ogsim.Fault{Status: http.StatusForbidden, Body: `{"detail":"Authentication Failed"}`})
+		var subs []ogsim.Subscription
+		first := b.gift()
+		time.Sleep(5 * time.Second)
+		for range 5 {
+			subs = append(subs, b.gift())
+		}
+		time.Sleep(10 * time.Minute)
+		if err := b.app.Ready(); err == nil || !strings.Contains(err.Error(), "refuses the api key") {
+			t.Errorf("Ready = %v", err)
+		}
+		if got := len(b.sim.Calls()); got < 5 || got > 12 {
+			t.Errorf("%d calls in ten minutes, want one a minute", got)
+		}
+		b.sim.ClearFaults()
+		time.Sleep(2 * time.Minute)
+		if err := b.app.Ready(); err != nil {
+			t.Errorf("Ready = %v after the key was right again", err)
+		}
+		b.settled()
+		for _, sub := range append(subs, first) {
+			b.judge(sub)
+		}
+	})
+}
+
+// A subscription that Ordergroove refuses or does not know is for a person; the others go on.
+func TestRefusedAndGone(t *testing.T) {
+	inBubble(t, ogsim.Options{}, func(t *testing.T, b *bubble) {
+		tests := []struct {
+			fault  ogsim.Fault
+			reason string
+		}{
+			{ogsim.Fault{Method: "PATCH", Status: 400, Body: `{"extra_data":["Too large."]}`}, "Too large."},
+			{ogsim.Fault{Method: "GET", Status: 404, Body: `{"detail":"Not found."}`}, "does not know it"},
+		}
+		for _, test := range tests {
+			b.sim.Break(test.fault)
+			sub := b.gift()
+			b.settled()
+			if page := b.page(sub); page.State != counter.Attention || !strings.Contains(page.Reason, test.reason) {
+				t.Errorf("page = %+v, want attention: %s", page, test.reason)
+			}
+			b.sim.ClearFaults()
+			b.place(sub) // news: it is looked at again
+			b.settled()
+			b.judge(sub)
+		}
+	})
+}
+
+// An answer that does not show what was asked of it is not believed.
+func TestAnswerIsChecked(t *testing.T) {
+	inBubble(t, ogsim.Options{}, func(t *testing.T, b *bubble) {
+		sub := b.gift()
+		b.settled()
+		now, _ := b.sim.Subscription(sub.ID)
+		stale := fmt.Sprintf(`{"public_id":%q,"product":"GIFT-3MO","live":true,"extra_data":%s}`, sub.ID, now.ExtraData)
+		b.sim.Break(ogsim.Fault{Method: "PATCH", Status: 200, Body: stale, Times: 1})
+		b.place(sub)
+		time.Sleep(time.Second / 2)
+		if backlog, err := b.db.Backlog(t.Context()); err != nil || backlog.Subscriptions != 1 {
+			t.Errorf("Backlog = %+v, %v; want it to be looked at again", backlog, err)
+		}
+		b.settled()
+		b.judge(sub)
+	})
+}
+
+// The whole way of a gift stands in the journal, with who did what and why.
+func TestJournal(t *testing.T) {
+	inBubble(t, ogsim.Options{}, func(t *testing.T, b *bubble) {
+		sub := b.gift()
+		b.settled()
+		b.place(sub)
+		b.settled()
+		if err := b.sim.Edit(sub.ID, json.RawMessage(`{"mine":1.10,"fulfillment_counter":"3","termed":"true"}`)); err != nil {
+			t.Fatal(err)
+		}
+		b.place(sub)
+		b.settled()
+		got := b.journal(sub)
+		for _, want := range []string{
+			"ordergroove enrolled  → GIFT-3MO : subscription.create",
+			"ordergroove shipment",
+			`termed started  → "2" : 2 recurring orders due, 0 placed`,
+			`termed counter "2" → "1" : 1 of 2 recurring orders placed`,
+			"ordergroove adopted 0 → 3 : somebody set it; by our count it was 0",
+			`termed counter "3" → "2" : 2 of 4 recurring orders placed`,
+		} {
+			if !strings.Contains(got, want) {
+				t.Errorf("the journal lacks %q:\n%s", want, got)
+			}
+		}
+	})
+}
+
+// A shutdown in the middle of a look breaks it off, spends nothing, and leaves it due.
+func TestShutdown(t *testing.T) {
+	inBubble(t, ogsim.Options{}, func(t *testing.T, b *bubble) {
+		b.sim.Break(ogsim.Fault{Method: "GET", Delay: time.Hour, OnlyDelay: true})
+		b.gift()
+		time.Sleep(2 * time.Second)
+		start := time.Now()
+		b.stop()
+		if took := time.Since(start); took > 10*time.Second {
+			t.Errorf("it took %v to stop, want at most 10 s", took)
+		}
+		leases, err := b.db.Claim(t.Context(), time.Now().Add(time.Hour).UnixMilli(), 0, 10)
+		if err != nil || len(leases) != 1 {
+			t.Errorf("due after a shutdown: %v, %v; want the one in hand", leases, err)
+		}
+	})
+}
