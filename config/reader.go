@@ -11,6 +11,7 @@ import (
 	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/ast"
 	"github.com/goccy/go-yaml/parser"
+	"github.com/goccy/go-yaml/token"
 )
 
 // reader walks the YAML tree, and keeps what is wrong with its place instead of stopping. It reads every scalar as it is
@@ -38,12 +39,25 @@ type scalar struct {
 
 func (r *reader) wrong(at ast.Node, format string, args ...any) {
 	p := Problem{File: r.file, Text: fmt.Sprintf(format, args...)}
-	if at != nil {
-		if token := at.GetToken(); token != nil && token.Position != nil {
-			p.Line, p.Column = token.Position.Line, token.Position.Column
-		}
+	if token := placeOf(at); token != nil && token.Position != nil {
+		p.Line, p.Column = token.Position.Line, token.Position.Column
 	}
 	r.problems = append(r.problems, p)
+}
+
+// placeOf is where a node begins; of a mapping without braces that is its first key.
+func placeOf(at ast.Node) *token.Token {
+	switch n := at.(type) {
+	case nil:
+		return nil
+	case *ast.MappingValueNode:
+		return n.Key.GetToken()
+	case *ast.MappingNode:
+		if !n.IsFlowStyle && len(n.Values) > 0 {
+			return n.Values[0].Key.GetToken()
+		}
+	}
+	return at.GetToken()
 }
 
 func (r *reader) root(text []byte) section {

@@ -1,0 +1,259 @@
+package config_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/termed/termed/config"
+)
+
+func environment(values map[string]string) func(string) (string, bool) {
+	return func(name string) (string, bool) {
+		value, ok := values[name]
+		return value, ok
+	}
+}
+
+var keys = map[string]string{"ORDERGROOVE_API_KEY": "api-key", "ORDERGROOVE_WEBHOOK_KEY": "hook-key", "TERMED_CONSOLE_PASSWORD": "pass"}
+
+func TestWhole(t *testing.T) {
+	got, err := config.Parse("termed.yaml", []byte(`
+listen: ":8080"
+console:
+  listen: 127.0.0.1:8081
+  password: ${TERMED_CONSOLE_PASSWORD}
+database: postgres://termed@db/termed
+ordergroove:
+  api_url: https://staging.restapi.ordergroove.com
+  api_key: ${ORDERGROOVE_API_KEY}
+  webhook_keys: [ "${ORDERGROOVE_WEBHOOK_KEY}", "old$$key" ]
+  requests_per_minute: ${RATE:-2_700}
+webhook: { max_age: 96h, max_ahead: 1m, max_body: 65536 }
+keep_events: 120h
+extra_data_keys: { counter: boxes_left }
+terms:
+  - name: Three-month gift
+    skus: [GIFT-3MO, 0123, 1e3, 0x1F, "yes", no, 1.10]
+    shipments: 3
+    cancel_reason: { code: 1, details: Gift complete }
+  - name: Programme
+    skus:
+      - SIX
+    shipments: 6
+    first_shipment: recurring
+`), environment(keys))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := config.Config{
+		Listen:   ":8080",
+		Console:  config.Console{Listen: "127.0.0.1:8081", Password: "pass"},
+		Database: "postgres://termed@db/termed",
+		Ordergroove: config.Ordergroove{
+			APIURL: "https://staging.restapi.ordergroove.com", APIKey: "api-key", WebhookKeys: []config.Secret{"hook-key", "old$key"},
+			RequestsPerMinute: 2700,
+		},
+		Webhook:    config.Webhook{MaxAge: 96 * time.Hour, MaxAhead: time.Minute, MaxBody: 65536},
+		Keys:       config.Keys{Counter: "boxes_left", Termed: "termed", Hide: "hide"},
+		KeepEvents: 120 * time.Hour,
+		Terms: []config.Term{
+			// SKUs are what is spelled: as YAML, 0123 would be 83 and 1e3 a thousand.
+			{Name: "Three-month gift", SKUs: []string{"GIFT-3MO", "0123", "1e3", "0x1F", "yes", "no", "1.10"}, Shipments: 3, FirstShipment: "checkout", CancelReason: "1|Gift complete"},
+			{Name: "Programme", SKUs: []string{"SIX"}, Shipments: 6, FirstShipment: "recurring"},
+		},
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("config (-want +got):\n%s", diff)
+	}
+}
+
+func TestDefaults(t *testing.T) {
+	got, err := config.Parse("t", []byte(minimal), environment(keys))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got.Listen != "127.0.0.1:8080" || got.Console.Listen != "127.0.0.1:8081" || got.Database != "termed.db" ||
+		got.Ordergroove.APIURL != "https://restapi.ordergroove.com" || got.Ordergroove.RequestsPerMinute != 5400 ||
+		got.Webhook != (config.Webhook{MaxAge: 72 * time.Hour, MaxAhead: 5 * time.Minute, MaxBody: 1 << 20}) ||
+		got.KeepEvents != 720*time.Hour || got.Keys != (config.Keys{Counter: "fulfillment_counter", Termed: "termed", Hide: "hide"}) {
+		t.Errorf("defaults = %+v", got)
+	}
+}
+
+const minimal = `
+ordergroove: { api_key: "${ORDERGROOVE_API_KEY}", webhook_keys: [k] }
+terms: [ { name: Gift, skus: [A], shipments: 3 } ]
+`
+
+// The starter file is right as it is, once the keys are set.
+func TestStarter(t *testing.T) {
+	c, err := config.Parse("termed.yaml", config.Starter, environment(keys))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(c.Terms) != 1 || c.Terms[0].CancelReason != "1|Gift complete" {
+		t.Errorf("terms = %+v", c.Terms)
+	}
+	_, err = config.Parse("termed.yaml", config.Starter, environment(nil))
+	if problems, ok := err.(config.Problems); !ok || len(problems) != 2 {
+		t.Errorf("without keys: %v, want a problem for each", err)
+	}
+}
+
+// Every mistake at once, each with its place, what is wrong and what would be right.
+func TestProblems(t *testing.T) {
+	tests := []struct{ name, yaml, want string }{
+		{"everything at once", `
+listen: 8080
+listn: x
+console: { listen: "127.0.0.1:8081", colour: blue }
+database: mysql://db
+ordergroove:
+  api_url: http://restapi.ordergroove.com
+  api_key: ${MISSING_KEY}
+  webhook_keys: []
+  requests_per_minute: fast
+webhook: { max_age: 3 days }
+terms:
+  - name: One
+    skus: [A, A, ~, {x: y}]
+    shipments: 0
+    first_shipment: later
+  - name: One
+    skus: [A]
+    shipments: 2.5
+    cancel_reason: { details: "a|b" }
+  - shipments: 3
+`, `
+t:2:9: listen: "8080" is no address to listen on; write host:port, for example 127.0.0.1:8080 or :8080
+t:3:1: unknown key "listn" in the file; there can be: listen, database, keep_events, console, ordergroove, webhook, extra_data_keys, terms
+t:4:38: unknown key "colour" in console; there can be: listen, password
+t:5:11: database: mysql is no database of ours; write a file name for SQLite, or postgres://user@host/database
+t:7:12: api_url: http would send the API key in the clear to restapi.ordergroove.com; write https://restapi.ordergroove.com
+t:8:12: api_key: the variable MISSING_KEY is not set; set it, or MISSING_KEY_FILE to a file that holds it, or write ${MISSING_KEY:-default}
+t:9:17: webhook_keys is empty; write the verification key from the Ordergroove Admin, as [ "${ORDERGROOVE_WEBHOOK_KEY}" ]
+t:10:24: requests_per_minute is "fast"; write a whole number from 1 to 1000000
+t:11:21: max_age is "3 days"; write a time of at least 1m0s, for example 30s, 5m or 72h
+t:14:15: SKU "A" is in the term "One" already; a SKU belongs to one term
+t:14:18: skus has no single value; write a text or a number
+t:14:21: skus has no single value; write a text or a number
+t:15:16: shipments is "0"; write a whole number from 1 to 1000
+t:16:21: first_shipment: "later" is neither checkout (the checkout's own order is box 1) nor recurring (box 1 is the first recurring order)
+t:17:11: a second term is called "One"; give each its own name
+t:18:12: SKU "A" is in the term "One" already; a SKU belongs to one term
+t:19:16: shipments is "2.5"; write a whole number from 1 to 1000
+t:20:20: cancel_reason has no code; write one of your Ordergroove cancel reason codes, for example 1
+t:20:31: details: it contains |, which separates the code from the details; write it without
+t:21:5: terms has no name; write what people call it, for example "Three-month gift"
+t:21:5: terms has no skus; write the Ordergroove product ids, for example [GIFT-3MO]`},
+		{"nothing", ``, `
+t: ordergroove has no api_key; write the API key from the Ordergroove Admin, as ${ORDERGROOVE_API_KEY}
+t: ordergroove has no webhook_keys; write the verification key from the Ordergroove Admin, as [ "${ORDERGROOVE_WEBHOOK_KEY}" ]
+t: the file has no terms; write at least one term, with name, skus and shipments`},
+		{"no YAML", "terms: [", "\nt:1:8: not YAML: sequence end token ']' not found"},
+		{"a list", "- a\n- b\n", `
+t:1:1: the file is not a mapping; write key: value lines below it`},
+		{"an alias", strings.Replace(minimal, "[A]", "[&a A, *a]", 1), `
+t:3:31: skus uses an anchor, alias or tag, which this file does not know; write the value out
+t:3:37: skus uses an anchor, alias or tag, which this file does not know; write the value out`},
+		{"forgetting too soon", minimal + "keep_events: 24h\n", `
+t:4:14: keep_events is shorter than webhook.max_age, so a late duplicate would be taken for news; make it at least 72h0m0s`},
+		{"one name for two keys", minimal + "extra_data_keys: { counter: hide }\n", `
+t:4:18: two of the keys have the same name; give each its own`},
+		{"an open brace", minimal + "database: ${DB\n", `
+t:4:11: database: ${ without a name and } after it; write ${NAME} or ${NAME:-default}, or $${ for the characters themselves`},
+		{"more than a host", strings.Replace(minimal, "{ api_key", "{ api_url: https://u:p@x/path, api_key", 1), `
+t:2:25: api_url: it is more than a host; write https://restapi.ordergroove.com, the paths are added`},
+		{"two documents", minimal + "---\nlisten: x\n", "\nt:5:1: a second document starts here; write one"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			_, err := config.Parse("t", []byte(test.yaml), environment(keys))
+			if diff := cmp.Diff(strings.Split(strings.TrimSpace(test.want), "\n"), strings.Split(fmt.Sprint(err), "\n")); diff != "" {
+				t.Errorf("problems (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestLoopbackMayBePlain(t *testing.T) {
+	for host, ok := range map[string]bool{
+		"localhost:1": true, "127.0.0.1:1": true, "127.8.8.8": true, "[::1]:1": true,
+		"10.0.0.1": false, "localhost.example.com": false, "127.0.0.1.example.com": false, "0.0.0.0": false,
+	} {
+		_, err := config.Parse("t", []byte(strings.Replace(minimal, "{ api_key", `{ api_url: "http://`+host+`", api_key`, 1)), environment(keys))
+		if ok != (err == nil) {
+			t.Errorf("http to %s: %v, want ok %v", host, err, ok)
+		}
+	}
+}
+
+func TestSecretFromFile(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "key")
+	if err := os.WriteFile(path, []byte("from-file\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	tests := []struct {
+		name string
+		env  map[string]string
+		want string // "" for an error
+	}{
+		{"from the file", map[string]string{"ORDERGROOVE_API_KEY_FILE": path}, "from-file"},
+		{"an empty variable does not count", map[string]string{"ORDERGROOVE_API_KEY_FILE": path, "ORDERGROOVE_API_KEY": ""}, "from-file"},
+		{"both", map[string]string{"ORDERGROOVE_API_KEY_FILE": path, "ORDERGROOVE_API_KEY": "x"}, ""},
+		{"no such file", map[string]string{"ORDERGROOVE_API_KEY_FILE": path + "x"}, ""},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			c, err := config.Parse("t", []byte(minimal), environment(test.env))
+			if got := c.Ordergroove.APIKey.Reveal(); got != test.want || (err == nil) != (test.want != "") {
+				t.Errorf("key = %q, %v; want %q", got, err, test.want)
+			}
+		})
+	}
+}
+
+// A variable is one value, whatever stands in it: it adds no line and is expanded once.
+func TestVariablesDoNotInject(t *testing.T) {
+	c, err := config.Parse("t", []byte(minimal), environment(map[string]string{"ORDERGROOVE_API_KEY": "a\nlisten: x ${HOME} $$"}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := c.Ordergroove.APIKey.Reveal(); got != "a\nlisten: x ${HOME} $$" {
+		t.Errorf("key = %q", got)
+	}
+}
+
+func TestMissingFile(t *testing.T) {
+	_, err := config.Load(filepath.Join(t.TempDir(), "termed.yaml"), environment(nil))
+	if err == nil || !strings.Contains(err.Error(), "termed init") {
+		t.Errorf("error = %v, want a hint", err)
+	}
+}
+
+func TestSecretMasksItself(t *testing.T) {
+	c := config.Config{Ordergroove: config.Ordergroove{APIKey: "canary", WebhookKeys: []config.Secret{"canary"}}}
+	asJSON, err := json.Marshal(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var log strings.Builder
+	slog.New(slog.NewJSONHandler(&log, nil)).Info("x", "key", c.Ordergroove.APIKey, "config", c)
+	slog.New(slog.NewTextHandler(&log, nil)).Info("x", "key", c.Ordergroove.APIKey, "config", c)
+	for _, shown := range []string{
+		fmt.Sprint(c), fmt.Sprintf("%v %+v %#v %s %q %x %d", c, c, c, c.Ordergroove.APIKey, c.Ordergroove.APIKey, c.Ordergroove.APIKey, c.Ordergroove.APIKey),
+		string(asJSON), log.String(),
+	} {
+		if strings.Contains(shown, "canary") || strings.Contains(shown, "63616e617279") {
+			t.Errorf("the secret shows: %s", shown)
+		}
+	}
+}
