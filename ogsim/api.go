@@ -40,8 +40,15 @@ func (s *Simulator) Handler() http.Handler {
 	} {
 		mux.Handle(pattern, s.guarded(handle))
 	}
-	mux.Handle("/", s.guarded(func(*request) answer { return notFound() }))
-	return s.faulty(mux)
+	nothing := s.guarded(func(*request) answer { return notFound() })
+	mux.Handle("/", nothing)
+	return s.faulty(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !strings.HasSuffix(r.URL.Path, "/") { // the mux would redirect
+			nothing.ServeHTTP(w, r)
+			return
+		}
+		mux.ServeHTTP(w, r)
+	}))
 }
 
 // handler works under the simulator's lock.
