@@ -18,6 +18,7 @@ type dialect struct {
 	// one writer, so there is nobody to wait for.
 	skipLocked string
 	lockRow    string // ends a select of a row that the same transaction is going to write
+	copyInto   string // copies the whole database into a file; "" where the database has tools of its own for that
 	// appendEvents files deliveries in one statement or few, and says which of them were new.
 	appendEvents func(tx *sqlx.Tx, batch []*ordergroove.Delivery) ([]bool, error)
 }

@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 
 	"github.com/jmoiron/sqlx"
 )
@@ -120,6 +121,22 @@ func (s *Store) Prune(ctx context.Context, before int64, n int) (int64, error) {
 		return err
 	})
 	return gone, wrap("pruning events", err)
+}
+
+// Backup writes a consistent copy of a SQLite database to a new file, while others go on using it.
+func (s *Store) Backup(ctx context.Context, to string) error {
+	if s.dialect.copyInto == "" {
+		return errors.New("PostgreSQL is backed up with its own tools: pg_dump")
+	}
+	file, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600) // as private as the database
+	if err != nil {
+		return err
+	}
+	if err := file.Close(); err != nil {
+		return err
+	}
+	_, err = s.writer.db.ExecContext(ctx, s.dialect.copyInto, to)
+	return wrap("copying the database", err)
 }
 
 func signal(c chan struct{}) {

@@ -22,7 +22,7 @@ Try it without an account:  termed demo`,
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	root.AddCommand(
-		demoCommand(env), serveCommand(env), checkCommand(env), initCommand(env),
+		demoCommand(env), serveCommand(env), checkCommand(env), initCommand(env), backupCommand(env),
 		replayCommand(env), triggerCommand(env), simulateCommand(env),
 	)
 	root.SetArgs(args)

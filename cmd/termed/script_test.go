@@ -128,6 +128,7 @@ func simulatorCmd(s *tale, args []string) error {
 		}
 	}
 	s.world = newWorld(s.ts.Getenv("WORK"), o)
+	s.ts.Setenv("SIM_URL", s.api.URL)
 	return nil
 }
 

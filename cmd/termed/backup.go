@@ -1,0 +1,44 @@
+package main
+
+import (
+	"fmt"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"github.com/termed/termed/store"
+)
+
+func backupCommand(env environment) *cobra.Command {
+	var path, to string
+	cmd := &cobra.Command{
+		Use:   "backup --to FILE",
+		Short: "Copy the database of a running service to a file",
+		Long: `backup writes a whole and consistent copy of the SQLite database, while the service runs. A plain copy
+of the file is none: what was committed last stands in the file beside it. For PostgreSQL use pg_dump.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			c, err := loadConfig(path, env)
+			if err != nil {
+				return err
+			}
+			if _, err := os.Stat(to); err == nil {
+				return exit{1, to + " is there already; it was left as it is"}
+			}
+			s, err := store.Open(cmd.Context(), store.Options{Database: c.Database})
+			if err != nil {
+				return err
+			}
+			defer s.Close()
+			if err := s.Backup(cmd.Context(), to); err != nil {
+				return err
+			}
+			fmt.Fprintf(env.stdout, "copied %s to %s\n", c.Database, to)
+			return nil
+		},
+	}
+	configFlag(cmd, &path)
+	cmd.Flags().StringVar(&to, "to", "", "the file to write")
+	_ = cmd.MarkFlagRequired("to") // the flag is there
+	return cmd
+}

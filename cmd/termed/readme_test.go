@@ -1,0 +1,122 @@
+package main
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/termed/termed/ogsim"
+)
+
+var (
+	consoleBlock = regexp.MustCompile("(?s)```console\n\\$ go run ./cmd/termed ([^\n]*)\n(.*?)```")
+	yamlBlock    = regexp.MustCompile("(?s)```yaml\n(.*?)```")
+	clock        = regexp.MustCompile(`(?m)^ *\d+\.\d\ds`)
+	link         = regexp.MustCompile(`\]\(([^)#:]+)\)`)
+)
+
+// What README shows is what the commands print: each is run here, on the configuration that README shows.
+func TestReadme(t *testing.T) {
+	readme, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := newWorld(t.TempDir(), ogsim.Options{})
+	defer w.close()
+	yaml := yamlBlock.FindSubmatch(readme)
+	if yaml == nil {
+		t.Fatal("README shows no configuration")
+	}
+	shown := filepath.Join(w.dir, "shown.yaml")
+	if err := os.WriteFile(shown, yaml[1], 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(w.dir, "termed.yaml"), []byte(loadConfigYAML), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.serve(); err != nil {
+		t.Fatal(err)
+	}
+	blocks := consoleBlock.FindAllStringSubmatch(string(readme), -1)
+	if len(blocks) < 3 {
+		t.Fatalf("README shows %d commands, want demo, check and replay", len(blocks))
+	}
+	t.Chdir("../..")
+	for _, block := range blocks {
+		line, want := block[1], block[2]
+		t.Run(line, func(t *testing.T) {
+			args := strings.Fields(line)
+			switch args[0] {
+			case "check":
+				args = append(args, "--config", shown)
+			case "replay":
+				args = append(args, "--url", w.door)
+			}
+			var out, faults lockedBuffer
+			ctx, cancel := context.WithTimeout(t.Context(), 15*time.Second)
+			defer cancel()
+			environment := environment{lookup: func(name string) (string, bool) {
+				value, ok := map[string]string{"ORDERGROOVE_API_KEY": "k", "ORDERGROOVE_WEBHOOK_KEY": canaryWebhookKey}[name]
+				return value, ok
+			}, stdin: strings.NewReader(""), stdout: &out, stderr: &faults}
+			if err := run(ctx, args, environment); err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(timeless(want), timeless(out.String())); diff != "" {
+				t.Errorf("README shows something else (-README +real):\n%s", diff)
+			}
+		})
+	}
+}
+
+// timeless takes the times away, which differ in every run, and blank ends.
+func timeless(s string) string {
+	return strings.TrimSpace(clock.ReplaceAllString(s, "0s"))
+}
+
+// The files that the documents point to are there.
+func TestLinks(t *testing.T) {
+	for _, name := range []string{"README.md", "CONTRIBUTING.md", "testdata/script/README.md"} {
+		text, err := os.ReadFile(filepath.Join("../..", name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, l := range link.FindAllStringSubmatch(string(text), -1) {
+			if _, err := os.Stat(filepath.Join("../..", filepath.Dir(name), l[1])); err != nil {
+				t.Errorf("%s points to %s: %v", name, l[1], err)
+			}
+		}
+	}
+}
+
+// The demo finds what is not as it must be.
+func TestDemoFindsFaults(t *testing.T) {
+	var out lockedBuffer
+	told := newTimeline(&out)
+	stage, err := newStage(t.Context(), filepath.Join(t.TempDir(), "demo.db"), told)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stage.close()
+	s := &story{stage: stage, told: told}
+	if err := s.gift(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	env := environment{stdout: &out}
+	if faults, err := stage.outcome(t.Context(), s.cast, env); err != nil || len(faults) > 0 {
+		t.Fatalf("outcome = %v, %v; want no fault yet", faults, err)
+	}
+	if err := stage.sim.Edit(s.cast[0].id, []byte(`{"fulfillment_counter":"1"}`)); err != nil {
+		t.Fatal(err)
+	}
+	faults, err := stage.outcome(t.Context(), s.cast, env)
+	if err != nil || len(faults) == 0 || !strings.Contains(out.String(), "NO") {
+		t.Errorf("outcome = %v, %v; want faults\n%s", faults, err, out.String())
+	}
+}
