@@ -289,7 +289,7 @@ func TestKeyRefused(t *testing.T) {
 			subs = append(subs, b.gift())
 		}
 		time.Sleep(10 * time.Minute)
-		if err := b.app.Ready(); err == nil || !strings.Contains(err.Error(), "refuses the api key") {
+		if err := b.app.Ready(); err == nil || !strings.Contains(err.Error(), "the api key is refused") {
 			t.Errorf("Ready = %v", err)
 		}
 		if got := len(b.sim.Calls()); got < 5 || got > 12 {

@@ -44,7 +44,7 @@ func (g *gate) reason() error {
 	if g.refused == nil {
 		return nil
 	}
-	return fmt.Errorf("Ordergroove refuses the api key, so nothing is changed there until it is right; trying once a minute: %w", g.refused)
+	return fmt.Errorf("nothing is changed at Ordergroove until it accepts the api key, which is tried once a minute: %w", g.refused)
 }
 
 // enter takes a call's turn: while the key is refused, one a minute.

@@ -134,7 +134,9 @@ func TestClientErrors(t *testing.T) {
 		{name: "502", handle: answer(502, ``), is: ordergroove.ErrUnavailable, repeats: 2},
 		{name: "503", handle: withRetryAfter(503, "1000000000"), is: ordergroove.ErrUnavailable, after: 1e9 * time.Second, repeats: 2},
 		{name: "504", handle: answer(504, `<html>`), is: ordergroove.ErrUnavailable, repeats: 2},
-		{name: "a redirect", handle: func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "http://127.0.0.1:9/", 302) }, is: ordergroove.ErrUnavailable},
+		{name: "a redirect", handle: func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, "http://127.0.0.1:9/", http.StatusFound)
+		}, is: ordergroove.ErrUnavailable},
 		{name: "a page", handle: answer(200, `<html>login</html>`), is: ordergroove.ErrUnavailable},
 		{name: "nothing", handle: answer(204, ``), is: ordergroove.ErrUnavailable},
 		{name: "cut", handle: answer(200, live[:30]), is: ordergroove.ErrUnavailable},

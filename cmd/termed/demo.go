@@ -84,7 +84,6 @@ type stage struct {
 	simURL  string
 	sender  *ogsim.Sender
 	service *service
-	stop    func()
 	done    chan error
 	close   func()
 }

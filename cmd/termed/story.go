@@ -115,7 +115,7 @@ func (s *story) noFurtherBox(context.Context) error {
 		return err
 	}
 	if order != "" {
-		return fmt.Errorf("Anna was charged for a third box")
+		return fmt.Errorf("a third box was charged to Anna")
 	}
 	s.told.say("no order is placed: her subscription has ended")
 	return nil

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"net/http"
 	"net/http/httptest"
 	"os"
 	"os/exec"
@@ -178,7 +177,7 @@ func (w *world) settle(ctx context.Context) error {
 	}
 }
 
-// writes counts the changes that were asked of a subscription's extra_data and took effect.
+// facts are what stands at Ordergroove of a subscription, for a story to expect.
 func (w *world) facts(name string) (map[string]string, error) {
 	r, ok := w.names[name]
 	if !ok {
@@ -204,22 +203,6 @@ func (w *world) facts(name string) (map[string]string, error) {
 		}
 	}
 	return facts, nil
-}
-
-// post sends a raw request to the door.
-func (w *world) post(body []byte, headers http.Header) (status int, answer string, err error) {
-	request, err := http.NewRequest(http.MethodPost, w.door, strings.NewReader(string(body)))
-	if err != nil {
-		return 0, "", err
-	}
-	request.Header = headers
-	response, err := http.DefaultClient.Do(request)
-	if err != nil {
-		return 0, "", err
-	}
-	defer response.Body.Close()
-	text, err := io.ReadAll(response.Body)
-	return response.StatusCode, string(text), err
 }
 
 // lockedBuffer is a writer that several goroutines may share.
