@@ -108,7 +108,7 @@ func inBubble(t *testing.T, o ogsim.Options, test func(*testing.T, *bubble)) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		terms, err := counter.NewTerms([]counter.Term{{
+		terms, err := counter.NewTerms(counter.Keys{}, []counter.Term{{
 			Name: "Gift", SKUs: []string{"GIFT-3MO"}, Shipments: 3, FirstShipment: counter.Checkout, CancelReason: "1|Gift complete",
 		}, {
 			Name: "Programme", SKUs: []string{"SIX"}, Shipments: 6, FirstShipment: counter.Checkout,

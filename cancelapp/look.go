@@ -133,7 +133,7 @@ func (l *look) term() counter.Term {
 	if term, ok := l.o.Terms.Of(l.page.SKU); ok {
 		return term
 	}
-	return counter.Term{Name: l.page.Term, Keys: counter.Keys{}.WithDefaults()}
+	return l.o.Terms.Unlisted(l.page.Term)
 }
 
 func (l *look) view(keys counter.Keys) counter.Remote {

@@ -187,7 +187,7 @@ func TestSentences(t *testing.T) {
 }
 
 func TestTerms(t *testing.T) {
-	terms, err := counter.NewTerms([]counter.Term{gift})
+	terms, err := counter.NewTerms(counter.Keys{}, []counter.Term{gift})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -197,10 +197,10 @@ func TestTerms(t *testing.T) {
 	if _, ok := terms.Of("gift"); ok {
 		t.Error("SKUs are compared as they are spelled")
 	}
-	if _, err := counter.NewTerms([]counter.Term{gift, {Name: "Other", SKUs: []string{"GIFT"}, Shipments: 1}}); err == nil {
+	if _, err := counter.NewTerms(counter.Keys{}, []counter.Term{gift, {Name: "Other", SKUs: []string{"GIFT"}, Shipments: 1}}); err == nil {
 		t.Error("a SKU in two terms was taken")
 	}
-	if _, err := counter.NewTerms([]counter.Term{{Name: "None", SKUs: []string{"X"}}}); err == nil {
+	if _, err := counter.NewTerms(counter.Keys{}, []counter.Term{{Name: "None", SKUs: []string{"X"}}}); err == nil {
 		t.Error("a term of no shipments was taken")
 	}
 	want := counter.Keys{Counter: "left", Termed: "termed", Hide: "hide"}

@@ -74,16 +74,18 @@ func count(n int, what string) string {
 // Terms finds the term of a SKU.
 type Terms struct {
 	bySKU map[string]Term
+	keys  Keys
 }
 
-// NewTerms indexes terms by SKU. A SKU belongs to one term at most: one that stands in two is an error.
-func NewTerms(terms []Term) (Terms, error) {
-	index := Terms{bySKU: map[string]Term{}}
+// NewTerms indexes terms by SKU, all of them under the same names in extra_data. A SKU belongs to one term at most: one that
+// stands in two is an error.
+func NewTerms(keys Keys, terms []Term) (Terms, error) {
+	index := Terms{bySKU: map[string]Term{}, keys: keys.WithDefaults()}
 	for _, term := range terms {
 		if term.Shipments < 1 {
 			return Terms{}, fmt.Errorf("term %q: shipments must be 1 or more", term.Name)
 		}
-		term.Keys = term.Keys.WithDefaults()
+		term.Keys = index.keys
 		for _, sku := range term.SKUs {
 			if other, taken := index.bySKU[sku]; taken {
 				return Terms{}, fmt.Errorf("SKU %q is in two terms: %q and %q", sku, other.Name, term.Name)
@@ -92,6 +94,11 @@ func NewTerms(terms []Term) (Terms, error) {
 		}
 	}
 	return index, nil
+}
+
+// Unlisted is a term that the configuration no longer names: what is left of it is in the ledger.
+func (t Terms) Unlisted(name string) Term {
+	return Term{Name: name, Keys: t.keys}
 }
 
 // Of returns the term of a SKU, and whether the SKU is termed at all.

@@ -46,7 +46,7 @@ func newService(ctx context.Context, c config.Config, log *slog.Logger) (_ *serv
 			s.close()
 		}
 	}()
-	terms, err := counter.NewTerms(termsOf(c))
+	terms, err := counter.NewTerms(counter.Keys{Counter: c.Keys.Counter, Termed: c.Keys.Termed, Hide: c.Keys.Hide}, termsOf(c))
 	if err != nil {
 		return nil, err
 	}
@@ -171,7 +171,7 @@ func termsOf(c config.Config) []counter.Term {
 	for i, t := range c.Terms {
 		terms[i] = counter.Term{
 			Name: t.Name, SKUs: t.SKUs, Shipments: t.Shipments, FirstShipment: counter.First(t.FirstShipment),
-			CancelReason: t.CancelReason, Keys: counter.Keys{Counter: c.Keys.Counter, Termed: c.Keys.Termed, Hide: c.Keys.Hide},
+			CancelReason: t.CancelReason,
 		}
 	}
 	return terms
