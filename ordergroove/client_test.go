@@ -122,6 +122,7 @@ func TestClientErrors(t *testing.T) {
 	}{
 		{name: "400 by field", handle: answer(400, `{"extra_data":["Not valid.","Really."],"price":"A number."}`), is: ordergroove.ErrRejected, words: "extra_data: Not valid.; Really.; price: A number."},
 		{name: "400 with detail", handle: answer(400, `{"detail":"No."}`), is: ordergroove.ErrRejected, words: "No."},
+		{name: "400 with strange words", handle: answer(400, `{"detail":"a\u0000\u001bb`+strings.Repeat("é", 300)+`"}`), is: ordergroove.ErrRejected, words: "ab" + strings.Repeat("é", 149) + "…"},
 		{name: "401", handle: answer(401, `{"detail":"Authentication Failed"}`), is: ordergroove.ErrUnauthorized, words: "Authentication Failed"},
 		{name: "403", handle: answer(403, `{"detail":"Authentication Failed"}`), is: ordergroove.ErrUnauthorized, words: "Authentication Failed"},
 		{name: "404", handle: answer(404, `{"detail":"Not found."}`), is: ordergroove.ErrNotFound, words: "Not found."},

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 )
 
 // What callers branch on; every *Error is exactly one of them.
@@ -130,7 +131,17 @@ func joinFields(fields map[string]string) string {
 		words = append(words, name+": "+text)
 	}
 	slices.Sort(words)
-	return shorten(strings.Join(words, "; "), 300)
+	return shorten(printable(strings.Join(words, "; ")), 300)
+}
+
+// printable drops control characters: the words go into a database and onto a terminal.
+func printable(s string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) {
+			return -1
+		}
+		return r
+	}, s)
 }
 
 func shorten(s string, most int) string {

@@ -3,6 +3,7 @@ package webhook_test
 import (
 	"bytes"
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"io"
@@ -352,6 +353,56 @@ func TestConcurrentDeliveries(t *testing.T) {
 	if answers[`200 {"status":"accepted"}`] != events || answers[`200 {"status":"duplicate"}`] != events {
 		t.Errorf("answers = %v, want %d of each", answers, events)
 	}
+}
+
+// Somebody holds the database's write lock for long: what is delivered meanwhile is answered 503 in time, and taken when it
+// comes again.
+func TestLockedDatabase(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "termed.db")
+	s, err := store.Open(t.Context(), store.Options{Database: path, Serve: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	made, err := webhook.New(s, webhook.Options{Keys: []string{key}, Within: 300 * time.Millisecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	handler := made.Handler()
+	body := recorded(t, "order.success")
+	deliver := func() int {
+		request := httptest.NewRequest(http.MethodPost, webhook.Path, strings.NewReader(body))
+		request.Header.Set(ordergroove.SignatureHeader, ordergroove.Sign(time.Now(), []byte(body), key))
+		answer := httptest.NewRecorder()
+		handler.ServeHTTP(answer, request)
+		return answer.Code
+	}
+	other, err := sql.Open("sqlite", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close()
+	holder, err := other.Conn(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer holder.Close()
+	if _, err := holder.ExecContext(t.Context(), "begin immediate"); err != nil {
+		t.Fatal(err)
+	}
+	start := time.Now()
+	if status := deliver(); status != 503 || time.Since(start) > 4*time.Second {
+		t.Errorf("status = %d after %v while the database is locked, want 503 in time", status, time.Since(start))
+	}
+	if _, err := holder.ExecContext(t.Context(), "rollback"); err != nil {
+		t.Fatal(err)
+	}
+	for range 100 { // the writer may still be waiting for the lock
+		if deliver() == 200 {
+			return
+		}
+	}
+	t.Error("it was not taken after the lock had gone")
 }
 
 // FuzzDoor: no header and no body makes the door panic, or take what was not signed.
