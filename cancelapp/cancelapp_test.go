@@ -213,15 +213,15 @@ func (b *bubble) calls(method string) int {
 
 func (b *bubble) page(sub ogsim.Subscription) counter.Ledger {
 	b.t.Helper()
-	pages, err := b.db.Subscriptions(b.t.Context())
+	pages, err := b.db.Subscriptions(b.t.Context(), "")
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	i := slices.IndexFunc(pages, func(l counter.Ledger) bool { return l.Subscription == sub.ID })
+	i := slices.IndexFunc(pages, func(l store.Subscription) bool { return l.Subscription == sub.ID })
 	if i < 0 {
 		b.t.Fatalf("%s is not enrolled", sub.ID)
 	}
-	return pages[i]
+	return pages[i].Ledger
 }
 
 func (b *bubble) journal(sub ogsim.Subscription) string {

@@ -55,7 +55,10 @@ func (t translator) lifecycle(eventType string, s ordergroove.Subscription) coun
 			How: eventType, OwnProduct: true,
 		}}
 	}
-	if eventType != ordergroove.SubscriptionCreate {
+	switch eventType {
+	case ordergroove.SubscriptionReactivate, ordergroove.SubscriptionChangeLive:
+		f.Reactivated = []string{s.ID}
+	case ordergroove.SubscriptionSKUSwap:
 		f.Changed = []string{s.ID}
 	}
 	return f

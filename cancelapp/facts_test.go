@@ -41,7 +41,7 @@ func TestEveryEventType(t *testing.T) {
 					t.Fatal(err)
 				}
 				b.settled()
-				pages, err := b.db.Subscriptions(t.Context())
+				pages, err := b.db.Subscriptions(t.Context(), "")
 				if err != nil {
 					t.Fatal(err)
 				}

@@ -10,55 +10,71 @@ import (
 	"github.com/termed/termed/ordergroove"
 )
 
-// probeEvery is how often a refused API key is tried again.
-const probeEvery = time.Minute
+const (
+	// shutAfter is how many calls in a row must go unanswered for the API as a whole to count as down. One subscription's
+	// trouble does not count: the others' answers come in between.
+	shutAfter = 5
+	// firstProbe and probeEvery bound how often an API that is down is tried: first soon, then once a minute, as a refused key
+	// is from the first.
+	firstProbe = 5 * time.Second
+	probeEvery = time.Minute
+)
 
-// errShut says that a call was not made because the API refuses our key.
-var errShut = errors.New("not asked: Ordergroove refuses the api key")
+// errShut says that a call was not made because the API as a whole does not let us work.
+var errShut = errors.New("not asked: Ordergroove is down, or refuses the api key")
 
-// refused says whether an error is the API's refusal of our key.
-func refused(err error) bool {
+// wholeAPI says whether an error is the API's as a whole: then whatever was in hand is not to blame, and spends no attempt.
+func wholeAPI(err error) bool {
 	return errors.Is(err, errShut) || errors.Is(err, ordergroove.ErrUnauthorized)
 }
 
-// gate stands between us and the API while it refuses the key: that is wrong for every call, so one call a minute finds
-// out when it is right again, and nothing is blamed on the subscription that happened to be in hand.
+// gate stands between us and the API while it refuses our key or is down: that is wrong for every call, so one call now and
+// then finds out when it is right again, and nothing is blamed on the subscription that happened to be in hand.
 type gate struct {
 	now     func() time.Time
 	mu      sync.Mutex
-	refused error
-	probe   time.Time // when the next call may go through
+	failing int           // calls in a row that went unanswered
+	cause   error         // why it is shut; nil: it is open
+	every   time.Duration // between probes
+	probe   time.Time     // when the next call may go through
 }
 
 // open says whether a call could be made now, without making use of it.
 func (g *gate) open() bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return g.refused == nil || !g.now().Before(g.probe)
+	return g.cause == nil || !g.now().Before(g.probe)
+}
+
+// nextProbe is when a call may go through again, UTC unix milliseconds.
+func (g *gate) nextProbe() int64 {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return max(g.probe.UnixMilli(), g.now().UnixMilli())
 }
 
 // reason says why the gate is shut, or nil.
 func (g *gate) reason() error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.refused == nil {
+	if g.cause == nil {
 		return nil
 	}
-	return fmt.Errorf("nothing is changed at Ordergroove until it accepts the api key, which is tried once a minute: %w", g.refused)
+	return fmt.Errorf("nothing is changed at Ordergroove until it answers, which is tried every %s: %w", g.every, g.cause)
 }
 
-// enter takes a call's turn: while the key is refused, one a minute.
+// enter takes a call's turn: while the gate is shut, one a probe.
 func (g *gate) enter() error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.refused == nil {
+	if g.cause == nil {
 		return nil
 	}
 	now := g.now()
 	if now.Before(g.probe) {
 		return errShut
 	}
-	g.probe = now.Add(probeEvery)
+	g.probe = now.Add(g.every)
 	return nil
 }
 
@@ -67,11 +83,22 @@ func (g *gate) heard(err error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	switch {
+	case errors.Is(err, context.Canceled): // ours
 	case errors.Is(err, ordergroove.ErrUnauthorized):
-		g.refused, g.probe = err, g.now().Add(probeEvery)
-	case err == nil, errors.Is(err, ordergroove.ErrNotFound), errors.Is(err, ordergroove.ErrRejected):
-		g.refused = nil // it answered to the point, so it knew the key
+		g.shut(err, probeEvery)
+	case errors.Is(err, ordergroove.ErrUnavailable):
+		if g.failing++; g.cause != nil {
+			g.shut(err, min(2*g.every, probeEvery))
+		} else if g.failing >= shutAfter {
+			g.shut(err, firstProbe)
+		}
+	default: // it answered to the point, if only with a refusal
+		g.failing, g.cause = 0, nil
 	}
+}
+
+func (g *gate) shut(cause error, every time.Duration) {
+	g.cause, g.every, g.probe = cause, every, g.now().Add(every)
 }
 
 // gated is the API behind the gate.

@@ -57,7 +57,7 @@ func (a *App) look(ctx context.Context, lease counter.Lease) {
 		l.rest(counter.Plan{State: counter.Attention, Reason: err.Error()})
 	default:
 		outcome.Next, outcome.Attempts = a.again(err, lease.Attempts, outcome.At)
-		if refused(err) {
+		if wholeAPI(err) {
 			outcome.Next = outcome.At // the gate holds it back, and it goes on as soon as that opens
 		}
 		a.o.Log.Warn("a subscription has to wait", "subscription", lease.Subscription, "attempts", outcome.Attempts, "error", err)
@@ -164,6 +164,9 @@ func (l *look) act(ctx context.Context, term counter.Term, plan counter.Plan) (o
 		return l.write(ctx, term, plan)
 	case counter.Cancel:
 		l.page.State = counter.Completing
+		if err := l.record(ctx, counter.Step{Cancelling: true}); err != nil {
+			return ordergroove.Subscription{}, err
+		}
 		answer, err := l.api.Cancel(ctx, l.page.Subscription, plan.Cancel)
 		if err == nil {
 			l.enter(plan.What, "live", liveness(answer.Live), plan.Why)
@@ -248,6 +251,9 @@ func (l *look) rest(plan counter.Plan) {
 		l.page.SKU = l.remote.Product
 	}
 	l.page.State, l.page.Reason = plan.State, plan.Reason
+	if l.page.Remaining() > 0 {
+		l.page.CancelSent = nil // the term goes on; a cancel sent for an end that was taken back is history
+	}
 	l.page.Completed = plan.State == counter.Completed || l.page.Completed && l.page.Remaining() == 0
 	if plan.State != before {
 		l.enter(string(plan.State), string(before), string(plan.State), plan.Reason)

@@ -32,8 +32,8 @@ func (a *App) again(err error, attempts int, at int64) (next int64, spent int) {
 	switch {
 	case errors.Is(err, context.Canceled), errors.Is(err, counter.ErrStale):
 		return at, attempts
-	case refused(err):
-		return at + probeEvery.Milliseconds(), attempts
+	case wholeAPI(err):
+		return a.gate.nextProbe() + int64(a.o.Jitter()*1000), attempts
 	}
 	attempts++
 	return at + Delay(attempts, ordergroove.RetryAfter(err), a.o.Jitter()).Milliseconds(), attempts

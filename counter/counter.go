@@ -67,7 +67,7 @@ func decideLevel(term Term, ledger Ledger, remote Remote, counter reading) Plan 
 	remaining := ledger.Remaining()
 	state, reason := Active, ""
 	switch {
-	case remaining == 0 && ledger.Completed && remote.Live:
+	case remaining == 0 && remote.Live && ledger.takenBack():
 		return attention("it was reactivated after its term was complete: cancel it, or set a longer term")
 	case remaining == 0 && remote.Live:
 		state = Completing

@@ -28,11 +28,12 @@ type Enrolment struct {
 
 // Facts is what one event says: sets, so that learning them twice is learning them once.
 type Facts struct {
-	Enrolments []Enrolment
-	Shipments  []Shipment // of subscriptions that are enrolled, or enrolled above; others are not ours
-	Changed    []string   // subscriptions that something happened to which only a look can tell
-	Cancelled  []string   // subscriptions that were cancelled: no news of one that we completed
-	OrderRead  string     // the order whose items had to be asked for, not to ask twice
+	Enrolments  []Enrolment
+	Shipments   []Shipment // of subscriptions that are enrolled, or enrolled above; others are not ours
+	Changed     []string   // subscriptions that something happened to which only a look can tell
+	Reactivated []string   // subscriptions that somebody reactivated
+	Cancelled   []string   // subscriptions that were cancelled: no news of one that we completed
+	OrderRead   string     // the order whose items had to be asked for, not to ask twice
 }
 
 // Settlement says what became of one event.

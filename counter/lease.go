@@ -24,6 +24,7 @@ type Step struct {
 	Shipments  []Shipment // found by asking
 	Counter    *int       // about to be sent, or adopted
 	Adjustment *int       // adopted; refused where Made is no longer the number of shipments
+	Cancelling bool       // a cancel is about to be sent
 	Made       int        // the shipments that Adjustment was worked out from
 	Entries    []Entry
 }
@@ -31,7 +32,7 @@ type Step struct {
 // Outcome ends a look and lets go of the lease.
 type Outcome struct {
 	At       int64  // now, UTC unix milliseconds
-	Ledger   Ledger // sku, term, due, written, state, reason, live and completed are kept; facts are not
+	Ledger   Ledger // sku, term, due, written, cancel sent, state, reason, live and completed are kept; facts are not
 	Next     int64  // when to look again, UTC unix milliseconds; 0: when something happens
 	Attempts int
 	Error    string // why the look was in vain; "" where it was not

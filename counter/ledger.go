@@ -31,6 +31,9 @@ type Ledger struct {
 	Sent    []int // the counters ever sent or adopted, the latest last, each once
 	Written *int  // the last counter that Ordergroove confirmed; nil: none yet
 
+	Reactivations int  // how often somebody reactivated it
+	CancelSent    *int // Reactivations when we last asked for its cancellation; nil: we have not
+
 	State     State
 	Reason    string // why attention, ended or released
 	Live      bool   // at the last look
@@ -69,6 +72,12 @@ func (l Ledger) Sending(counter int) Ledger {
 	sent := slices.DeleteFunc(slices.Clone(l.Sent), func(c int) bool { return c == counter })
 	l.Sent = append(sent, counter)
 	return l
+}
+
+// takenBack says whether our cancellation took effect and somebody reactivated the subscription after it. Then a further
+// cancel would not be the term's end but a quarrel.
+func (l Ledger) takenBack() bool {
+	return l.Completed || l.CancelSent != nil && l.Reactivations > *l.CancelSent
 }
 
 // wentBack says whether a counter we know is older than the last one confirmed. A write that was recorded and never

@@ -62,11 +62,11 @@ type Subscription struct {
 	Prepaid      json.RawMessage `json:"prepaid_subscription_context"`
 	Fields       map[string]any  `json:"-"` // everything else that was set
 
-	Placed  int `json:"orders_placed"`     // its part in orders that were placed
-	Writes  int `json:"writes"`            // overwrites of extra_data
-	Cancels int `json:"effective_cancels"` // cancels that found it live
-	Created time.Time
-	Updated time.Time
+	Placed  int       `json:"orders_placed"`     // its part in orders that were placed
+	Writes  int       `json:"writes"`            // overwrites of extra_data
+	Cancels int       `json:"effective_cancels"` // cancels that found it live
+	Created time.Time `json:"created"`
+	Updated time.Time `json:"updated"`
 }
 
 // Order is one order; its status is a code of the contract's, section 2.

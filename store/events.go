@@ -1,8 +1,11 @@
 package store
 
 import (
+	"bytes"
 	"context"
+	"crypto/sha256"
 	"database/sql"
+	"encoding/hex"
 	"errors"
 
 	"github.com/jmoiron/sqlx"
@@ -43,7 +46,25 @@ func (s *Store) Append(ctx context.Context, d ordergroove.Delivery) (fresh bool,
 	if fresh && d.Verdict == ordergroove.Accepted {
 		signal(s.eventsDue)
 	}
-	return fresh, nil
+	if !fresh {
+		err = s.keepOther(ctx, d)
+	}
+	return fresh, err
+}
+
+// keepOther keeps a delivery that has the key of another event and is not the same: it is quarantined under a key of its own
+// for a person to look at, since one of the two is not what it says.
+func (s *Store) keepOther(ctx context.Context, d ordergroove.Delivery) error {
+	var first []byte
+	err := s.reads.GetContext(ctx, &first, s.reads.Rebind(`select body from events where created = ? and id = ?`), d.Created, d.ID)
+	if err != nil || bytes.Equal(first, d.Body) {
+		return wrap("comparing with the first of its id", err)
+	}
+	sum := sha256.Sum256(d.Body)
+	d.ID += " sha256:" + hex.EncodeToString(sum[:])
+	d.Verdict = ordergroove.Quarantined
+	_, err = s.writer.file(ctx, &d)
+	return wrap("filing an event of a known id", err)
 }
 
 // ClaimEvents takes up to n due events, oldest due first, and keeps them from other takers until the given time: whoever
@@ -107,6 +128,50 @@ func (s *Store) Settle(ctx context.Context, d ordergroove.Delivery, v counter.Se
 		signal(s.subscriptionsDue)
 	}
 	return wrap("settling event "+d.ID, err)
+}
+
+// Event is a row of the inbox, without its body.
+type Event struct {
+	Created   int64         `db:"created"`
+	ID        string        `db:"id"`
+	Type      string        `db:"type"`
+	Received  int64         `db:"received"`
+	Status    string        `db:"status"`
+	Attempts  int           `db:"attempts"`
+	Due       sql.NullInt64 `db:"due"` // when it is tried again, UTC unix milliseconds
+	LastError string        `db:"last_error"`
+}
+
+// Events returns the latest n events in a status, or in any for "", newest first.
+func (s *Store) Events(ctx context.Context, status string, n int) ([]Event, error) {
+	var events []Event
+	err := s.reads.SelectContext(ctx, &events, s.reads.Rebind(`
+		select created, id, type, received, status, attempts, due, last_error
+		from events
+		where status = ? or ? = ''
+		order by received desc, id
+		limit ?`), status, status, n)
+	return events, wrap("reading the inbox", err)
+}
+
+// RetryEvents makes dead events due at once: the one with the id, or, for "", all. It says how many.
+func (s *Store) RetryEvents(ctx context.Context, id string, at int64) (int64, error) {
+	return s.retry(ctx, `
+		update events
+		set status = 'pending', due = ?, attempts = 0
+		where status = 'dead' and (id = ? or ? = '')`, at, id, id)
+}
+
+func (s *Store) retry(ctx context.Context, query string, args ...any) (n int64, err error) {
+	err = s.writer.do(ctx, func(tx *sqlx.Tx) error {
+		result, err := tx.Exec(tx.Rebind(query), args...)
+		if err != nil {
+			return err
+		}
+		n, err = result.RowsAffected()
+		return err
+	})
+	return n, wrap("retrying", err)
 }
 
 func settled(v counter.Settlement, ours bool) (status string, due *int64) {

@@ -40,6 +40,14 @@ func (l *learning) learn(f counter.Facts) error {
 			return err
 		}
 	}
+	for _, id := range f.Reactivated {
+		if _, err := l.exec(`update subscriptions set reactivations = reactivations + 1 where id = ?`, id); err != nil {
+			return err
+		}
+		if err := l.touch(id, counter.Released); err != nil {
+			return err
+		}
+	}
 	for _, id := range f.Cancelled {
 		// One that we completed is known to be cancelled: it was us.
 		if err := l.touch(id, counter.Completed); err != nil {

@@ -262,7 +262,7 @@ func TestFactsAreSets(t *testing.T) {
 		if got := claim(t, s, 5000, 1)[0].Made; got != 2 {
 			t.Errorf("made %d, want 2", got)
 		}
-		if pages, err := s.Subscriptions(t.Context()); err != nil || len(pages) != 1 {
+		if pages, err := s.Subscriptions(t.Context(), ""); err != nil || len(pages) != 1 {
 			t.Errorf("Subscriptions = %v, %v; want only the termed one", pages, err)
 		}
 	})
@@ -442,11 +442,11 @@ func TestFinishKeepsThePage(t *testing.T) {
 		if err := s.Finish(t.Context(), lease, counter.Outcome{At: 150, Ledger: want}); err != nil {
 			t.Fatal(err)
 		}
-		pages, err := s.Subscriptions(t.Context())
+		pages, err := s.Subscriptions(t.Context(), "")
 		if err != nil {
 			t.Fatal(err)
 		}
-		if diff := cmp.Diff([]counter.Ledger{want}, pages); diff != "" {
+		if diff := cmp.Diff([]store.Subscription{{Ledger: want}}, pages); diff != "" {
 			t.Errorf("page (-want +got):\n%s", diff)
 		}
 	})

@@ -15,27 +15,31 @@ import (
 // page is a row of subscriptions with what is counted from shipments. The counts are never stored: stored, they could be
 // wrong.
 type page struct {
-	ID        string        `db:"id"`
-	SKU       string        `db:"sku"`
-	Term      string        `db:"term"`
-	Customer  string        `db:"customer"`
-	Due       int           `db:"shipments_due"`
-	Adjust    int           `db:"adjustment"`
-	Sent      string        `db:"counters_sent"`
-	Written   sql.NullInt64 `db:"counter_written"`
-	State     string        `db:"state"`
-	Reason    string        `db:"reason"`
-	Live      bool          `db:"live"`
-	Completed bool          `db:"completed"`
-	Revision  int64         `db:"revision"`
-	Attempts  int           `db:"attempts"`
-	Made      int           `db:"made"`
-	Announced int           `db:"announced"`
+	ID            string        `db:"id"`
+	SKU           string        `db:"sku"`
+	Term          string        `db:"term"`
+	Customer      string        `db:"customer"`
+	Due           int           `db:"shipments_due"`
+	Adjust        int           `db:"adjustment"`
+	Sent          string        `db:"counters_sent"`
+	Written       sql.NullInt64 `db:"counter_written"`
+	State         string        `db:"state"`
+	Reason        string        `db:"reason"`
+	Live          bool          `db:"live"`
+	Completed     bool          `db:"completed"`
+	Reactivations int           `db:"reactivations"`
+	CancelSent    sql.NullInt64 `db:"cancel_sent"`
+	Revision      int64         `db:"revision"`
+	Attempts      int           `db:"attempts"`
+	DueAt         sql.NullInt64 `db:"due"`
+	LastError     string        `db:"last_error"`
+	Made          int           `db:"made"`
+	Announced     int           `db:"announced"`
 }
 
 const selectPage = `
 	select id, sku, term, customer, shipments_due, adjustment, counters_sent, counter_written, state, reason, live, completed,
-	       revision, attempts,
+	       reactivations, cancel_sent, revision, attempts, due, last_error,
 	       (select count(*) from shipments where subscription = subscriptions.id) as made,
 	       (select count(*) from shipments where subscription = subscriptions.id and source <> '` + counter.Reconciled + `') as announced
 	from subscriptions `
@@ -44,13 +48,18 @@ func (p page) ledger() counter.Ledger {
 	l := counter.Ledger{
 		Subscription: p.ID, SKU: p.SKU, Term: p.Term, Customer: p.Customer,
 		Due: p.Due, Made: p.Made, Announced: p.Announced, Adjustment: p.Adjust,
-		Sent: splitCounters(p.Sent), State: counter.State(p.State), Reason: p.Reason, Live: p.Live, Completed: p.Completed,
+		Sent: splitCounters(p.Sent), Reactivations: p.Reactivations, State: counter.State(p.State), Reason: p.Reason, Live: p.Live, Completed: p.Completed,
 	}
-	if p.Written.Valid {
-		written := int(p.Written.Int64)
-		l.Written = &written
-	}
+	l.Written, l.CancelSent = orNil(p.Written), orNil(p.CancelSent)
 	return l
+}
+
+func orNil(n sql.NullInt64) *int {
+	if !n.Valid {
+		return nil
+	}
+	value := int(n.Int64)
+	return &value
 }
 
 // Claim takes up to n due subscriptions whose lease is free, longest due first, until the given time. Each claim has a
@@ -109,14 +118,18 @@ func (s *Store) Record(ctx context.Context, lease counter.Lease, step counter.St
 			adjustment = *step.Adjustment
 		}
 		sent := before.ledger()
+		cancelSent := sent.CancelSent
+		if step.Cancelling {
+			cancelSent = &before.Reactivations
+		}
 		if step.Counter != nil {
 			sent = sent.Sending(*step.Counter)
 		}
 		if _, err := tx.Exec(tx.Rebind(`
 			update subscriptions
-			set sku = ?, term = ?, shipments_due = ?, adjustment = ?, counters_sent = ?
+			set sku = ?, term = ?, shipments_due = ?, adjustment = ?, counters_sent = ?, cancel_sent = ?
 			where id = ?`),
-			step.Page.SKU, step.Page.Term, step.Page.Due, adjustment, joinCounters(sent.Sent), lease.Subscription); err != nil {
+			step.Page.SKU, step.Page.Term, step.Page.Due, adjustment, joinCounters(sent.Sent), cancelSent, lease.Subscription); err != nil {
 			return err
 		}
 		if err := writeAll(tx, step.Entries); err != nil {
@@ -147,10 +160,10 @@ func (s *Store) Finish(ctx context.Context, lease counter.Lease, o counter.Outco
 		l := o.Ledger
 		if _, err := tx.Exec(tx.Rebind(`
 			update subscriptions
-			set sku = ?, term = ?, shipments_due = ?, counter_written = ?, state = ?, reason = ?, live = ?, completed = ?,
+			set sku = ?, term = ?, shipments_due = ?, counter_written = ?, cancel_sent = ?, state = ?, reason = ?, live = ?, completed = ?,
 			    due = ?, claim = '', claim_until = 0, attempts = ?, last_error = ?
 			where id = ?`),
-			l.SKU, l.Term, l.Due, l.Written, string(l.State), l.Reason, asInteger(l.Live), asInteger(l.Completed),
+			l.SKU, l.Term, l.Due, l.Written, l.CancelSent, string(l.State), l.Reason, asInteger(l.Live), asInteger(l.Completed),
 			due, o.Attempts, o.Error, lease.Subscription); err != nil {
 			return err
 		}
@@ -176,17 +189,37 @@ func (s *Store) held(tx *sqlx.Tx, lease counter.Lease) (page, error) {
 	return pages[0], nil
 }
 
-// Subscriptions returns every page of the ledger, in the order of enrolment.
-func (s *Store) Subscriptions(ctx context.Context) ([]counter.Ledger, error) {
+// Subscription is a page of the ledger with the work that waits on it.
+type Subscription struct {
+	counter.Ledger
+	Next     int64 // when it is looked at again, UTC unix milliseconds; 0: when something happens
+	Attempts int   // looks in vain since the last that worked
+	Error    string
+}
+
+// Subscriptions returns the pages of the ledger in a state, or all for "", in the order of enrolment.
+func (s *Store) Subscriptions(ctx context.Context, state counter.State) ([]Subscription, error) {
 	var pages []page
-	if err := s.reads.SelectContext(ctx, &pages, selectPage+`order by enrolled_at, id`); err != nil {
+	err := s.reads.SelectContext(ctx, &pages, s.reads.Rebind(selectPage+`
+		where state = ? or ? = ''
+		order by enrolled_at, id`), string(state), string(state))
+	if err != nil {
 		return nil, wrap("reading the ledger", err)
 	}
-	ledgers := make([]counter.Ledger, len(pages))
+	all := make([]Subscription, len(pages))
 	for i, p := range pages {
-		ledgers[i] = p.ledger()
+		all[i] = Subscription{p.ledger(), p.DueAt.Int64, p.Attempts, p.LastError}
 	}
-	return ledgers, nil
+	return all, nil
+}
+
+// RetrySubscriptions makes subscriptions due at once: the one with the id, or, for "", all that need attention or failed. It
+// says how many.
+func (s *Store) RetrySubscriptions(ctx context.Context, id string, at int64) (int64, error) {
+	return s.retry(ctx, `
+		update subscriptions
+		set due = ?, attempts = 0, revision = revision + 1
+		where id = ? or (? = '' and (state = 'attention' or last_error <> ''))`, at, id, id)
 }
 
 func joinCounters(counters []int) string {

@@ -18,23 +18,16 @@ func backupCommand(env environment) *cobra.Command {
 of the file is none: what was committed last stands in the file beside it. For PostgreSQL use pg_dump.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, err := loadConfig(path, env)
-			if err != nil {
-				return err
-			}
 			if _, err := os.Stat(to); err == nil {
 				return exit{1, to + " is there already; it was left as it is"}
 			}
-			s, err := store.Open(cmd.Context(), store.Options{Database: c.Database})
-			if err != nil {
-				return err
-			}
-			defer s.Close()
-			if err := s.Backup(cmd.Context(), to); err != nil {
-				return err
-			}
-			fmt.Fprintf(env.stdout, "copied %s to %s\n", c.Database, to)
-			return nil
+			return withStore(cmd.Context(), path, env, func(s *store.Store) error {
+				if err := s.Backup(cmd.Context(), to); err != nil {
+					return err
+				}
+				fmt.Fprintf(env.stdout, "copied the database to %s\n", to)
+				return nil
+			})
 		},
 	}
 	configFlag(cmd, &path)

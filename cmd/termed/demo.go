@@ -169,7 +169,7 @@ func (s *stage) settle(ctx context.Context) error {
 
 // outcome prints the table and returns what is not as it must be, by the simulator's record and by the ledger.
 func (s *stage) outcome(ctx context.Context, cast []*role, env environment) ([]string, error) {
-	pages, err := s.service.store.Subscriptions(ctx)
+	pages, err := s.service.store.Subscriptions(ctx, "")
 	if err != nil {
 		return nil, err
 	}
@@ -182,9 +182,7 @@ func (s *stage) outcome(ctx context.Context, cast []*role, env environment) ([]s
 		calls[call.Subscription]++
 	}
 	var faults []string
-	t := table.NewWriter()
-	t.SetStyle(table.StyleLight)
-	t.AppendHeader(table.Row{"subscription", "SKU", "shipments made", "counter", "hidden", "live", "API calls", "as it must be"})
+	t := newTable("subscription", "SKU", "shipments made", "counter", "hidden", "live", "API calls", "as it must be")
 	for _, role := range cast {
 		sub, _ := s.sim.Subscription(role.id)
 		verdict := "yes"
