@@ -1,10 +1,12 @@
 package cancelapp_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
@@ -82,6 +84,27 @@ func (d direct) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 }
 
+// late is a transport that lets a change time out and take effect later, when the bubble says so.
+type late struct {
+	*bubble
+	next http.RoundTripper
+}
+
+func (l late) RoundTrip(r *http.Request) (*http.Response, error) {
+	if l.lands == 0 || r.Method != http.MethodPatch {
+		return l.next.RoundTrip(r)
+	}
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		return nil, err
+	}
+	again := r.Clone(context.WithoutCancel(r.Context()))
+	again.Body = io.NopCloser(bytes.NewReader(body))
+	time.AfterFunc(l.lands, func() { _, _ = l.next.RoundTrip(again) })
+	l.lands = 0
+	return nil, context.DeadlineExceeded
+}
+
 // bubble is a simulator, a database and an app in one synctest bubble.
 type bubble struct {
 	t    *testing.T
@@ -89,6 +112,10 @@ type bubble struct {
 	db   *store.Store
 	app  *cancelapp.App
 	stop func()
+
+	terms counter.Terms
+	filed func(ordergroove.Delivery) // told of each event that is filed
+	lands time.Duration              // the next change is answered by a timeout and takes effect so much later
 }
 
 // inBubble runs a test on a running app, in fake time.
@@ -103,12 +130,12 @@ func inBubble(t *testing.T, o ogsim.Options, test func(*testing.T, *bubble)) {
 			t.Fatal(err)
 		}
 		client, err := ordergroove.NewClient(ordergroove.Options{
-			URL: "http://127.0.0.1", Key: "simulated-api-key", Transport: direct{b.sim.Handler()},
+			URL: "http://127.0.0.1", Key: "simulated-api-key", Transport: late{b, direct{b.sim.Handler()}},
 		})
 		if err != nil {
 			t.Fatal(err)
 		}
-		terms, err := counter.NewTerms(counter.Keys{}, []counter.Term{{
+		b.terms, err = counter.NewTerms(counter.Keys{}, []counter.Term{{
 			Name: "Gift", SKUs: []string{"GIFT-3MO"}, Shipments: 3, FirstShipment: counter.Checkout, CancelReason: "1|Gift complete",
 		}, {
 			Name: "Programme", SKUs: []string{"SIX"}, Shipments: 6, FirstShipment: counter.Checkout,
@@ -116,7 +143,7 @@ func inBubble(t *testing.T, o ogsim.Options, test func(*testing.T, *bubble)) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		b.app = cancelapp.New(b.db, client, cancelapp.Options{Terms: terms, Jitter: func() float64 { return 0.5 }})
+		b.app = cancelapp.New(b.db, client, cancelapp.Options{Terms: b.terms, Jitter: func() float64 { return 0.5 }})
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan struct{})
 		go func() {
@@ -167,11 +194,15 @@ func (b *bubble) file() {
 		if err != nil {
 			b.t.Fatal(err)
 		}
-		if _, err := b.db.Append(b.t.Context(), ordergroove.Delivery{
+		d := ordergroove.Delivery{
 			Created: head.Created * 1000, ID: head.ID, Type: head.Type, Received: time.Now().UnixMilli(), Body: e.Body,
 			Verdict: ordergroove.Accepted,
-		}); err != nil {
+		}
+		if _, err := b.db.Append(b.t.Context(), d); err != nil {
 			b.t.Fatal(err)
+		}
+		if b.filed != nil {
+			b.filed(d)
 		}
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"slices"
 
 	"github.com/termed/termed/counter"
+	"github.com/termed/termed/failpoint"
 	"github.com/termed/termed/ordergroove"
 )
 
@@ -71,6 +72,7 @@ func (a *App) look(ctx context.Context, lease counter.Lease) {
 	}
 	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), closingTime)
 	defer cancel()
+	failpoint.Hit("before-release")
 	if err := a.ledger.Finish(closing, lease, outcome); err != nil {
 		a.trouble(err) // the lease runs out, and it is due again
 	}
@@ -95,6 +97,7 @@ func (l *look) level(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	failpoint.Hit("after-get")
 	var done counter.Action
 	for range maxActions {
 		l.see(remote)
@@ -169,6 +172,7 @@ func (l *look) act(ctx context.Context, term counter.Term, plan counter.Plan) (o
 		}
 		answer, err := l.api.Cancel(ctx, l.page.Subscription, plan.Cancel)
 		if err == nil {
+			failpoint.Hit("cancel-answered")
 			l.enter(plan.What, "live", liveness(answer.Live), plan.Why)
 		}
 		return answer, err
@@ -214,6 +218,7 @@ func (l *look) write(ctx context.Context, term counter.Term, plan counter.Plan) 
 	if err := l.record(ctx, counter.Step{Counter: &plan.Counter}); err != nil {
 		return ordergroove.Subscription{}, err
 	}
+	failpoint.Hit("counter-stored")
 	data := l.extra
 	for _, key := range slices.Sorted(maps.Keys(plan.Set)) {
 		data = data.With(key, json.RawMessage(plan.Set[key]))
@@ -226,6 +231,7 @@ func (l *look) write(ctx context.Context, term counter.Term, plan counter.Plan) 
 	if err != nil {
 		return answer, err
 	}
+	failpoint.Hit("patch-answered")
 	written := plan.Counter
 	l.page.Written = &written
 	l.enter(plan.What, string(before), fmt.Sprintf("%q", fmt.Sprint(plan.Counter)), plan.Why)

@@ -1,6 +1,8 @@
 package ogsim
 
 import (
+	"bytes"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -19,6 +21,9 @@ type Fault struct {
 	TakesEffect  bool          `json:"takes_effect"` // the call does its work before it goes wrong
 	OnlyDelay    bool          `json:"only_delay"`   // nothing else goes wrong
 	Subscription string        `json:"subscription"` // only calls whose path names it; "" is any
+	Skip         int           `json:"skip"`         // how many calls that fit it lets pass first
+	Before       func()        `json:"-"`            // called when the call has arrived, before anything else; it goes on as if nothing were
+	After        func()        `json:"-"`            // called when the call took effect, before its answer; it goes on as if nothing were
 }
 
 // Break switches a fault on. Of several that fit a call, the oldest spoils it.
@@ -49,6 +54,10 @@ func (s *Simulator) faulty(next http.Handler) http.Handler {
 		if fault != nil && fault.Delay > 0 {
 			time.Sleep(fault.Delay)
 		}
+		if fault != nil && (fault.Before != nil || fault.After != nil) {
+			s.interrupted(w, r, next, *fault)
+			return
+		}
 		if fault == nil || fault.OnlyDelay {
 			watched := &watched{ResponseWriter: w}
 			next.ServeHTTP(watched, r)
@@ -70,12 +79,43 @@ func (s *Simulator) faulty(next http.Handler) http.Handler {
 	})
 }
 
+// interrupted answers a call as always, with something else happening before or after it.
+func (s *Simulator) interrupted(w http.ResponseWriter, r *http.Request, next http.Handler, f Fault) {
+	if f.Before != nil {
+		f.Before()
+	}
+	answer := &kept{header: http.Header{}}
+	next.ServeHTTP(answer, r)
+	s.record(r, answer.status)
+	if f.After != nil {
+		f.After()
+	}
+	maps.Copy(w.Header(), answer.header)
+	w.WriteHeader(answer.status)
+	_, _ = w.Write(answer.body.Bytes())
+}
+
+// kept holds an answer back.
+type kept struct {
+	header http.Header
+	status int
+	body   bytes.Buffer
+}
+
+func (k *kept) Header() http.Header         { return k.header }
+func (k *kept) WriteHeader(status int)      { k.status = status }
+func (k *kept) Write(b []byte) (int, error) { return k.body.Write(b) }
+
 func (s *Simulator) faultFor(r *http.Request) *Fault {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for i, f := range s.faults {
 		if f.Method != "" && f.Method != r.Method || !strings.Contains(r.URL.Path, f.Path) ||
 			!strings.Contains(r.URL.Path, f.Subscription) {
+			continue
+		}
+		if f.Skip > 0 {
+			f.Skip--
 			continue
 		}
 		found := *f

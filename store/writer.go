@@ -9,6 +9,7 @@ import (
 
 	"github.com/jmoiron/sqlx"
 
+	"github.com/termed/termed/failpoint"
 	"github.com/termed/termed/ordergroove"
 )
 
@@ -159,6 +160,7 @@ func (w *writer) try(batch []*job) error {
 			return err
 		}
 	}
+	failpoint.Hit("before-commit")
 	if err := tx.Commit(); err != nil {
 		return fmt.Errorf("committing: %w", err)
 	}

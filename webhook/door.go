@@ -17,6 +17,7 @@ import (
 
 	"github.com/gin-gonic/gin"
 
+	"github.com/termed/termed/failpoint"
 	"github.com/termed/termed/ordergroove"
 )
 
@@ -122,6 +123,7 @@ func (d *Door) receive(c *gin.Context) {
 		c.JSON(http.StatusServiceUnavailable, gin.H{"error": "not stored; send it again"})
 		return
 	}
+	failpoint.Hit("after-commit")
 	c.JSON(http.StatusOK, gin.H{"status": answer(delivery.Verdict, fresh)})
 }
 

@@ -16,10 +16,11 @@ const module = "github.com/termed/termed/"
 // here and in README.md, or not at all.
 var arrows = map[string][]string{
 	"cmd/termed":  {"cancelapp", "config", "console", "counter", "ogsim", "ordergroove", "store", "testdata", "webhook"},
-	"webhook":     {"ordergroove"},
+	"webhook":     {"failpoint", "ordergroove"},
 	"counter":     {},
-	"cancelapp":   {"counter", "ordergroove"},
-	"store":       {"counter", "ordergroove"},
+	"cancelapp":   {"counter", "failpoint", "ordergroove"},
+	"store":       {"counter", "failpoint", "ordergroove"},
+	"failpoint":   {},
 	"ordergroove": {},
 	"ogsim":       {"ordergroove"},
 	"console":     {"counter", "ordergroove"},

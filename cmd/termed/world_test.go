@@ -37,6 +37,9 @@ type world struct {
 	door    string // address of the webhooks
 	console string // address of the console
 	log     string // file that holds what all processes logged and printed
+	// program is the binary that serves, if not this one; failpoint is where it dies.
+	program, failpoint string
+
 	names   map[string]*role
 	pending []ogsim.Event // announced and not yet delivered
 }
@@ -56,9 +59,11 @@ func newWorld(dir string, o ogsim.Options) *world {
 
 // serve starts the real main as a process and waits until it listens.
 func (w *world) serve(arguments ...string) error {
-	self, err := os.Executable()
-	if err != nil {
-		return err
+	program, err := w.program, error(nil)
+	if program == "" {
+		if program, err = os.Executable(); err != nil {
+			return err
+		}
 	}
 	log, err := os.OpenFile(w.log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
@@ -66,9 +71,10 @@ func (w *world) serve(arguments ...string) error {
 	}
 	defer log.Close()
 	w.child = &exec.Cmd{
-		Path: self, Args: append([]string{"termed", "serve"}, arguments...), Dir: w.dir, Stderr: log,
+		Path: program, Args: append([]string{"termed", "serve"}, arguments...), Dir: w.dir, Stderr: log,
 		Env: append(os.Environ(), "SIM_URL="+w.api.URL, "ORDERGROOVE_API_KEY="+canaryAPIKey,
-			"ORDERGROOVE_WEBHOOK_KEY="+canaryWebhookKey, "TERMED_CONSOLE_PASSWORD="+canaryPassword),
+			"ORDERGROOVE_WEBHOOK_KEY="+canaryWebhookKey, "TERMED_CONSOLE_PASSWORD="+canaryPassword,
+			"TERMED_FAILPOINT="+w.failpoint),
 	}
 	stdout, err := w.child.StdoutPipe()
 	if err != nil {
@@ -83,10 +89,10 @@ func (w *world) serve(arguments ...string) error {
 		what, address, _ := strings.Cut(lines.Text(), ":")
 		switch address = strings.TrimSpace(address); what {
 		case "webhooks":
-			w.door = address
-			w.sender.URL = address
+			change(&w.door, address)
+			change(&w.sender.URL, address)
 		case "console":
-			w.console = address
+			change(&w.console, address)
 			go func() { _, _ = io.Copy(io.Discard, stdout) }()
 			return nil
 		}
@@ -95,6 +101,13 @@ func (w *world) serve(arguments ...string) error {
 	w.child = nil
 	text, _ := os.ReadFile(w.log)
 	return fmt.Errorf("the service did not start:\n%s", text)
+}
+
+// change sets what is not so already: a service that comes back on the same address changes nothing under others' hands.
+func change(s *string, to string) {
+	if *s != to {
+		*s = to
+	}
 }
 
 // end sends the process a signal and waits for it; it may take 12 s.
