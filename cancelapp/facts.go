@@ -17,6 +17,9 @@ type translator struct {
 
 // facts says what an event says. An error that no later try can change is an errUnreadable.
 func (t translator) facts(ctx context.Context, e ordergroove.Envelope, at int64) (counter.Facts, error) {
+	if e.Created != 0 {
+		at = e.Created * 1000 // when it happened, not when we heard of it
+	}
 	switch eventType := ordergroove.Canonical(e.Type); eventType {
 	case ordergroove.SubscriptionCreate, ordergroove.SubscriptionReactivate, ordergroove.SubscriptionChangeLive,
 		ordergroove.SubscriptionSKUSwap, ordergroove.SubscriptionCancel:
@@ -24,7 +27,7 @@ func (t translator) facts(ctx context.Context, e ordergroove.Envelope, at int64)
 		if err != nil {
 			return counter.Facts{}, fmt.Errorf("%w: %w", errUnreadable, err)
 		}
-		return t.lifecycle(eventType, s), nil
+		return t.lifecycle(eventType, s, at), nil
 	case ordergroove.ItemPlaced:
 		item, err := e.Item()
 		if err != nil {
@@ -44,7 +47,7 @@ func (t translator) facts(ctx context.Context, e ordergroove.Envelope, at int64)
 // lifecycle is about a subscription itself. A creation says that it exists; anything else about a termed one says so too,
 // since the creation of one made by an agent is never announced (contract, section 1). What else happened to it only a
 // look can tell: the event's own copy is stale.
-func (t translator) lifecycle(eventType string, s ordergroove.Subscription) counter.Facts {
+func (t translator) lifecycle(eventType string, s ordergroove.Subscription, at int64) counter.Facts {
 	if eventType == ordergroove.SubscriptionCancel || eventType == ordergroove.SubscriptionChangeLive && !s.Live {
 		return counter.Facts{Cancelled: []string{s.ID}}
 	}
@@ -57,7 +60,7 @@ func (t translator) lifecycle(eventType string, s ordergroove.Subscription) coun
 	}
 	switch eventType {
 	case ordergroove.SubscriptionReactivate, ordergroove.SubscriptionChangeLive:
-		f.Reactivated = []string{s.ID}
+		f.Reactivated = []counter.Reactivation{{Subscription: s.ID, At: at}}
 	case ordergroove.SubscriptionSKUSwap:
 		f.Changed = []string{s.ID}
 	}

@@ -320,7 +320,7 @@ func (b *bubble) nudge(sub ogsim.Subscription) {
 }
 
 // TestReactivatedAfterALostCancel: our cancel took effect, its answer was lost, and a customer came back before our retry,
-// which must not cancel again (I4). Without the reactivations counted it would.
+// which must not cancel again (I4). Without the times compared it would.
 func TestReactivatedAfterALostCancel(t *testing.T) {
 	t.Log("FAULT | a stale cancel is about to be retried and somebody has reactivated the subscription | I4")
 	inBubble(t, ogsim.Options{}, func(t *testing.T, b *bubble) {
@@ -329,8 +329,9 @@ func TestReactivatedAfterALostCancel(t *testing.T) {
 		b.sim.Break(ogsim.Fault{Path: "/cancel/", TakesEffect: true, Times: 1})
 		b.place(sub)
 		b.settled()
+		b.sim.Break(ogsim.Fault{Skip: 2, Status: 429, RetryAfter: "5", Times: 1}) // the retry is not at once
 		b.place(sub)
-		time.Sleep(500 * time.Millisecond)
+		time.Sleep(1500 * time.Millisecond)
 		if err := b.sim.Reactivate(sub.ID); err != nil {
 			t.Fatal(err)
 		}

@@ -258,7 +258,7 @@ func (l *look) rest(plan counter.Plan) {
 	}
 	l.page.State, l.page.Reason = plan.State, plan.Reason
 	if l.page.Remaining() > 0 {
-		l.page.CancelSent = nil // the term goes on; a cancel sent for an end that was taken back is history
+		l.page.CancelSent = false // the term goes on; a cancel sent for an end that was taken back is history
 	}
 	l.page.Completed = plan.State == counter.Completed || l.page.Completed && l.page.Remaining() == 0
 	if plan.State != before {

@@ -31,12 +31,15 @@ func announced(n int) func(*counter.Ledger) {
 func sent(counters ...int) func(*counter.Ledger) {
 	return func(l *counter.Ledger) { l.Sent = counters }
 }
-func written(n int) func(*counter.Ledger)     { return func(l *counter.Ledger) { l.Written = &n } }
-func adjusted(n int) func(*counter.Ledger)    { return func(l *counter.Ledger) { l.Adjustment = n } }
-func completed(l *counter.Ledger)             { l.Completed, l.State = true, counter.Completed }
-func reactivated(n int) func(*counter.Ledger) { return func(l *counter.Ledger) { l.Reactivations = n } }
-func cancelSent(at int) func(*counter.Ledger) { return func(l *counter.Ledger) { l.CancelSent = &at } }
-func enrolled(l *counter.Ledger)              { l.State = counter.Enrolled }
+func written(n int) func(*counter.Ledger)  { return func(l *counter.Ledger) { l.Written = &n } }
+func adjusted(n int) func(*counter.Ledger) { return func(l *counter.Ledger) { l.Adjustment = n } }
+func completed(l *counter.Ledger)          { l.Completed, l.State = true, counter.Completed }
+func reactivated(at int64) func(*counter.Ledger) {
+	return func(l *counter.Ledger) { l.ReactivatedAt = at }
+}
+func shipped(at int64) func(*counter.Ledger) { return func(l *counter.Ledger) { l.LastShipment = at } }
+func cancelSent(l *counter.Ledger)           { l.CancelSent = true }
+func enrolled(l *counter.Ledger)             { l.State = counter.Enrolled }
 
 // remote is a live gift at Ordergroove whose members of ours are given as JSON, "" for none.
 func remote(counterJSON string, changes ...func(*counter.Remote)) counter.Remote {
@@ -87,7 +90,7 @@ func TestDecide(t *testing.T) {
 		{"the counter is beyond any term", page(sent(2), written(2)), remote(`"100001"`), "rest", counter.Attention},
 		{"reactivated after its end", page(made(2), sent(2, 1, 0), written(0), completed), remote(`"0"`, hidden), "rest", counter.Attention},
 
-		{"our cancel took effect, its answer was lost, and somebody reactivated it", page(made(2), sent(2, 1, 0), written(0), cancelSent(0), reactivated(1)), remote(`"0"`, hidden), "rest", counter.Attention},
+		{"our cancel took effect, its answer was lost, and somebody reactivated it", page(made(2), sent(2, 1, 0), written(0), cancelSent, shipped(10), reactivated(11)), remote(`"0"`, hidden), "rest", counter.Attention},
 
 		{"new: orders may have been placed before we knew", page(enrolled), remote(""), "recount", counter.Enrolled},
 		{"new", page(enrolled), remote("", recounted), write(`fulfillment_counter="2"`, `termed="true"`), counter.Active},
@@ -110,8 +113,8 @@ func TestDecide(t *testing.T) {
 		{"a box, our write landed and its answer was lost", page(made(1), sent(2, 1), written(2)), remote(`"1"`), "rest", counter.Active},
 		{"the last box: hidden first", page(made(2), sent(2, 1), written(1)), remote(`"1"`), write(`fulfillment_counter="0"`, `hide=true`), counter.Completing},
 		{"then cancelled", page(made(2), sent(2, 1, 0), written(0)), remote(`"0"`, hidden), "cancel 1|Gift complete", counter.Completing},
-		{"our cancel was lost on its way", page(made(2), sent(2, 1, 0), written(0), cancelSent(0)), remote(`"0"`, hidden), "cancel 1|Gift complete", counter.Completing},
-		{"cancelled by the customer and reactivated long before its end", page(made(2), sent(2, 1, 0), written(0), reactivated(1)), remote(`"0"`, hidden), "cancel 1|Gift complete", counter.Completing},
+		{"our cancel was lost on its way", page(made(2), sent(2, 1, 0), written(0), cancelSent), remote(`"0"`, hidden), "cancel 1|Gift complete", counter.Completing},
+		{"cancelled by the customer and reactivated long before its end", page(made(2), sent(2, 1, 0), written(0), cancelSent, reactivated(9), shipped(10)), remote(`"0"`, hidden), "cancel 1|Gift complete", counter.Completing},
 		{"then it is over", page(made(2), sent(2, 1, 0), written(0)), remote(`"0"`, hidden, notLive), "rest", counter.Completed},
 		{"cancelled by somebody else at the last moment: hidden all the same", page(made(2), sent(2, 1), written(1)), remote(`"1"`, notLive), write(`fulfillment_counter="0"`, `hide=true`), counter.Completing},
 		{"a box too many is still zero", page(made(3), sent(2, 1, 0), written(0)), remote(`"0"`, hidden, notLive), "rest", counter.Completed},

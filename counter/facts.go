@@ -7,7 +7,13 @@ type Shipment struct {
 	Order        string
 	SKU          string
 	Source       string // the event id that told of it, or Reconciled
-	At           int64  // UTC unix milliseconds
+	At           int64  // when it was placed: the event's own time, or when we found it; UTC unix milliseconds
+}
+
+// Reactivation says that somebody made a subscription live again.
+type Reactivation struct {
+	Subscription string
+	At           int64 // the event's own time, UTC unix milliseconds
 }
 
 // Reconciled is the source of a shipment found by asking Ordergroove rather than by a webhook.
@@ -31,9 +37,9 @@ type Facts struct {
 	Enrolments  []Enrolment
 	Shipments   []Shipment // of subscriptions that are enrolled, or enrolled above; others are not ours
 	Changed     []string   // subscriptions that something happened to which only a look can tell
-	Reactivated []string   // subscriptions that somebody reactivated
-	Cancelled   []string   // subscriptions that were cancelled: no news of one that we completed
-	OrderRead   string     // the order whose items had to be asked for, not to ask twice
+	Reactivated []Reactivation
+	Cancelled   []string // subscriptions that were cancelled: no news of one that we completed
+	OrderRead   string   // the order whose items had to be asked for, not to ask twice
 }
 
 // Settlement says what became of one event.

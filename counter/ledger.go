@@ -31,8 +31,11 @@ type Ledger struct {
 	Sent    []int // the counters ever sent or adopted, the latest last, each once
 	Written *int  // the last counter that Ordergroove confirmed; nil: none yet
 
-	Reactivations int  // how often somebody reactivated it
-	CancelSent    *int // Reactivations when we last asked for its cancellation; nil: we have not
+	// By Ordergroove's clock, UTC unix milliseconds; 0: never.
+	LastShipment  int64
+	ReactivatedAt int64 // by somebody
+
+	CancelSent bool // we asked for its cancellation
 
 	State     State
 	Reason    string // why attention, ended or released
@@ -75,9 +78,9 @@ func (l Ledger) Sending(counter int) Ledger {
 }
 
 // takenBack says whether our cancellation took effect and somebody reactivated the subscription after it. Then a further
-// cancel would not be the term's end but a quarrel.
+// cancel would not be the term's end but a quarrel. Both times are Ordergroove's own, so no clock of ours is in it.
 func (l Ledger) takenBack() bool {
-	return l.Completed || l.CancelSent != nil && l.Reactivations > *l.CancelSent
+	return l.Completed || l.CancelSent && l.ReactivatedAt > l.LastShipment
 }
 
 // wentBack says whether a counter we know is older than the last one confirmed. A write that was recorded and never

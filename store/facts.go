@@ -40,11 +40,11 @@ func (l *learning) learn(f counter.Facts) error {
 			return err
 		}
 	}
-	for _, id := range f.Reactivated {
-		if _, err := l.exec(`update subscriptions set reactivations = reactivations + 1 where id = ?`, id); err != nil {
+	for _, r := range f.Reactivated {
+		if _, err := l.exec(`update subscriptions set reactivated_at = ? where id = ? and reactivated_at < ?`, r.At, r.Subscription, r.At); err != nil {
 			return err
 		}
-		if err := l.touch(id, counter.Released); err != nil {
+		if err := l.touch(r.Subscription, counter.Released); err != nil {
 			return err
 		}
 	}

@@ -377,7 +377,7 @@ func TestRecord(t *testing.T) {
 			t.Fatal(err)
 		}
 		want := counter.Ledger{
-			Subscription: "s1", SKU: "GIFT-DECAF", Term: "Other", Customer: "c1", Due: 3, Made: 1, Sent: []int{1, 2},
+			Subscription: "s1", SKU: "GIFT-DECAF", Term: "Other", Customer: "c1", Due: 3, Made: 1, Sent: []int{1, 2}, LastShipment: 7,
 			State: counter.Enrolled, Live: true,
 		}
 		if diff := cmp.Diff(want, got); diff != "" {

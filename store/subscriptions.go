@@ -27,8 +27,9 @@ type page struct {
 	Reason        string        `db:"reason"`
 	Live          bool          `db:"live"`
 	Completed     bool          `db:"completed"`
-	Reactivations int           `db:"reactivations"`
-	CancelSent    sql.NullInt64 `db:"cancel_sent"`
+	ReactivatedAt int64         `db:"reactivated_at"`
+	CancelSent    bool          `db:"cancel_sent"`
+	LastShipment  int64         `db:"last_shipment"`
 	Revision      int64         `db:"revision"`
 	Attempts      int           `db:"attempts"`
 	DueAt         sql.NullInt64 `db:"due"`
@@ -39,8 +40,9 @@ type page struct {
 
 const selectPage = `
 	select id, sku, term, customer, shipments_due, adjustment, counters_sent, counter_written, state, reason, live, completed,
-	       reactivations, cancel_sent, revision, attempts, due, last_error,
+	       reactivated_at, cancel_sent, revision, attempts, due, last_error,
 	       (select count(*) from shipments where subscription = subscriptions.id) as made,
+	       (select coalesce(max(at), 0) from shipments where subscription = subscriptions.id) as last_shipment,
 	       (select count(*) from shipments where subscription = subscriptions.id and source <> '` + counter.Reconciled + `') as announced
 	from subscriptions `
 
@@ -48,18 +50,13 @@ func (p page) ledger() counter.Ledger {
 	l := counter.Ledger{
 		Subscription: p.ID, SKU: p.SKU, Term: p.Term, Customer: p.Customer,
 		Due: p.Due, Made: p.Made, Announced: p.Announced, Adjustment: p.Adjust,
-		Sent: splitCounters(p.Sent), Reactivations: p.Reactivations, State: counter.State(p.State), Reason: p.Reason, Live: p.Live, Completed: p.Completed,
+		Sent: splitCounters(p.Sent), LastShipment: p.LastShipment, ReactivatedAt: p.ReactivatedAt, CancelSent: p.CancelSent, State: counter.State(p.State), Reason: p.Reason, Live: p.Live, Completed: p.Completed,
 	}
-	l.Written, l.CancelSent = orNil(p.Written), orNil(p.CancelSent)
+	if p.Written.Valid {
+		written := int(p.Written.Int64)
+		l.Written = &written
+	}
 	return l
-}
-
-func orNil(n sql.NullInt64) *int {
-	if !n.Valid {
-		return nil
-	}
-	value := int(n.Int64)
-	return &value
 }
 
 // Claim takes up to n due subscriptions whose lease is free, longest due first, until the given time. Each claim has a
@@ -118,10 +115,6 @@ func (s *Store) Record(ctx context.Context, lease counter.Lease, step counter.St
 			adjustment = *step.Adjustment
 		}
 		sent := before.ledger()
-		cancelSent := sent.CancelSent
-		if step.Cancelling {
-			cancelSent = &before.Reactivations
-		}
 		if step.Counter != nil {
 			sent = sent.Sending(*step.Counter)
 		}
@@ -129,7 +122,7 @@ func (s *Store) Record(ctx context.Context, lease counter.Lease, step counter.St
 			update subscriptions
 			set sku = ?, term = ?, shipments_due = ?, adjustment = ?, counters_sent = ?, cancel_sent = ?
 			where id = ?`),
-			step.Page.SKU, step.Page.Term, step.Page.Due, adjustment, joinCounters(sent.Sent), cancelSent, lease.Subscription); err != nil {
+			step.Page.SKU, step.Page.Term, step.Page.Due, adjustment, joinCounters(sent.Sent), asInteger(sent.CancelSent || step.Cancelling), lease.Subscription); err != nil {
 			return err
 		}
 		if err := writeAll(tx, step.Entries); err != nil {
@@ -163,7 +156,7 @@ func (s *Store) Finish(ctx context.Context, lease counter.Lease, o counter.Outco
 			set sku = ?, term = ?, shipments_due = ?, counter_written = ?, cancel_sent = ?, state = ?, reason = ?, live = ?, completed = ?,
 			    due = ?, claim = '', claim_until = 0, attempts = ?, last_error = ?
 			where id = ?`),
-			l.SKU, l.Term, l.Due, l.Written, l.CancelSent, string(l.State), l.Reason, asInteger(l.Live), asInteger(l.Completed),
+			l.SKU, l.Term, l.Due, l.Written, asInteger(l.CancelSent), string(l.State), l.Reason, asInteger(l.Live), asInteger(l.Completed),
 			due, o.Attempts, o.Error, lease.Subscription); err != nil {
 			return err
 		}

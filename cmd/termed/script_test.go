@@ -202,6 +202,8 @@ func deliverCmd(s *tale, args []string) error {
 		switch arg {
 		case "twice":
 			events = append(events, events...)
+		case "everything-again":
+			events = append(events, s.sent...)
 		case "backwards":
 			slices.Reverse(events)
 		case "under-new-ids":

@@ -42,6 +42,7 @@ type world struct {
 
 	names   map[string]*role
 	pending []ogsim.Event // announced and not yet delivered
+	sent    []ogsim.Event // delivered
 }
 
 func newWorld(dir string, o ogsim.Options) *world {
@@ -168,6 +169,7 @@ func (w *world) deliver(ctx context.Context, events []ogsim.Event) error {
 		if err := w.sender.Send(ctx, e); err != nil {
 			return err
 		}
+		w.sent = append(w.sent, e)
 	}
 	return nil
 }
