@@ -251,6 +251,17 @@ func (s *Simulator) Reactivate(subscription string) error {
 	return s.reactivate(sub)
 }
 
+// Touch announces a subscription's being live or not, as it is: an event that changes nothing.
+func (s *Simulator) Touch(subscription string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	sub, ok := s.subscriptions[subscription]
+	if !ok {
+		return fmt.Errorf("there is no subscription %s", subscription)
+	}
+	return s.announce("subscription.change_live", s.subscriptionObject(sub, true), nil)
+}
+
 // Subscriptions returns every subscription as it is now, in the order of their making.
 func (s *Simulator) Subscriptions() []Subscription {
 	s.mu.Lock()

@@ -1,0 +1,302 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strconv"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/termed/termed/ogsim"
+	"github.com/termed/termed/store"
+)
+
+// TestSoak lets everything happen at random for a while: lives of subscriptions, duplicates, disorder, deliveries that come
+// late, an API that fails in every way, other hands on extra_data, customers who change their minds, and a process that is
+// killed, stopped and ended. In the end each subscription must be exactly as the simulator's own record asks for.
+//
+// TERMED_SOAK is how long (default 5s), TERMED_SEED what the dice start from (default the time); the seed is printed, and the
+// same seed throws the same dice. What the machine's scheduling makes of them is not ours to repeat.
+func TestSoak(t *testing.T) {
+	t.Log("FAULT | soak: random faults, kills and disorder, in a real process, judged by the simulator's record | I1 I2 I3 I4 I7 I10")
+	long, seed := soakSettings(t)
+	t.Logf("TERMED_SOAK=%s TERMED_SEED=%d", long, seed)
+	s := &soak{
+		nursed: newNursed(t, ogsim.Options{Snapshot: "top", ItemEvents: true}), dice: rand.New(rand.NewPCG(seed, 1)),
+		taken: map[string]bool{},
+	}
+	s.watch()
+	defer s.close()
+	s.sender.OnReply = s.heard
+	ctx, cancel := context.WithTimeout(t.Context(), long+3*time.Minute)
+	defer cancel()
+	for end := time.Now().Add(long); time.Now().Before(end) && !t.Failed(); {
+		s.something(ctx)
+	}
+	s.atRest(ctx)
+	s.judge()
+	t.Logf("%d subscriptions, %d boxes, %d deliveries, %d faults, %d kills, %d API calls", len(s.lives), s.boxes, s.deliveries, s.faults,
+		s.died(), len(s.sim.Calls()))
+}
+
+func soakSettings(t *testing.T) (time.Duration, uint64) {
+	t.Helper()
+	long, seed := 5*time.Second, uint64(time.Now().UnixNano())
+	if text := os.Getenv("TERMED_SOAK"); text != "" {
+		d, err := time.ParseDuration(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		long = d
+	}
+	if text := os.Getenv("TERMED_SEED"); text != "" {
+		n, err := strconv.ParseUint(text, 10, 64)
+		if err != nil {
+			t.Fatal(err)
+		}
+		seed = n
+	}
+	return long, seed
+}
+
+// soak is a world in which anything may happen.
+type soak struct {
+	*nursed
+	dice  *rand.Rand
+	lives []*soaked
+	late  []ogsim.Event
+
+	under sync.WaitGroup // deliveries under way
+	note  sync.Mutex
+	taken map[string]bool // ids of the events that were answered 2xx
+
+	boxes, deliveries, faults int
+}
+
+// soaked is one subscription of it.
+type soaked struct {
+	id        string
+	due       int
+	first     json.RawMessage
+	cancelled bool // by its customer, for good
+}
+
+func (s *soak) heard(e ogsim.Event, r ogsim.Reply) {
+	if r.OK() {
+		s.note.Lock()
+		defer s.note.Unlock()
+		s.taken[e.ID] = true
+	}
+}
+
+// something throws the dice once.
+func (s *soak) something(ctx context.Context) {
+	switch n := s.dice.IntN(100); {
+	case n < 15:
+		s.begin()
+	case n < 55:
+		s.box()
+	case n < 60:
+		s.hands()
+	case n < 64:
+		s.mind()
+	case n < 76:
+		s.spoil()
+	case n < 78:
+		s.kill([]syscall.Signal{syscall.SIGKILL, syscall.SIGKILL, syscall.SIGTERM}[s.dice.IntN(3)])
+	case n < 79:
+		s.kill(syscall.SIGSTOP)
+		time.AfterFunc(time.Duration(s.dice.IntN(300))*time.Millisecond, func() { s.kill(syscall.SIGCONT) })
+	default:
+		s.send(ctx)
+	}
+	time.Sleep(time.Duration(s.dice.IntN(20)) * time.Millisecond)
+}
+
+func (s *soak) begin() {
+	if len(s.lives) > 4000 {
+		return
+	}
+	kinds := []struct {
+		sku string
+		due int
+	}{{"GIFT-3MO", 2}, {"SIX", 5}, {"COFFEE", ogsim.Evergreen}}
+	kind := kinds[s.dice.IntN(len(kinds))]
+	first := json.RawMessage(fmt.Sprintf(`{"mine <&>":%d.10,"":null,"long":90071992547409931234,"deep":{"a":[1,{"b":"\u2028"}]}}`, s.dice.IntN(100)))
+	sub, err := s.sim.Subscribe(ogsim.NewSubscription{
+		Customer: canaryName, Product: kind.sku, ExtraData: first, Silent: s.dice.IntN(10) == 0 && kind.due != ogsim.Evergreen,
+	})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.lives = append(s.lives, &soaked{id: sub.ID, due: kind.due, first: first})
+}
+
+// box places an order for one or two subscriptions that have a box to come.
+func (s *soak) box() {
+	var on []string
+	for range 1 + s.dice.IntN(2) {
+		if len(s.lives) == 0 {
+			return
+		}
+		l := s.lives[s.dice.IntN(len(s.lives))]
+		sub, _ := s.sim.Subscription(l.id)
+		if l.due != ogsim.Evergreen && sub.Placed >= l.due || !sub.Live || len(on) > 0 && on[0] == l.id {
+			continue
+		}
+		on = append(on, l.id)
+	}
+	if len(on) == 0 {
+		return
+	}
+	if _, err := s.sim.Place(on, "MUG"); err != nil {
+		s.t.Fatal(err)
+	}
+	s.boxes += len(on)
+}
+
+// hands wipes our members, or writes an older counter back.
+func (s *soak) hands() {
+	if len(s.lives) == 0 {
+		return
+	}
+	l := s.lives[s.dice.IntN(len(s.lives))]
+	sub, _ := s.sim.Subscription(l.id)
+	var members map[string]json.RawMessage
+	if l.due == ogsim.Evergreen || json.Unmarshal(sub.ExtraData, &members) != nil || members["fulfillment_counter"] == nil {
+		return
+	}
+	if s.dice.IntN(2) == 0 {
+		if err := s.sim.Edit(l.id, l.first); err != nil {
+			s.t.Fatal(err)
+		}
+		return
+	}
+	delete(members, "termed")
+	data, err := json.Marshal(members)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	if err := s.sim.Edit(l.id, data); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// mind lets a customer cancel early, for good or for a while.
+func (s *soak) mind() {
+	if len(s.lives) == 0 {
+		return
+	}
+	l := s.lives[s.dice.IntN(len(s.lives))]
+	sub, _ := s.sim.Subscription(l.id)
+	if l.due == ogsim.Evergreen || sub.Placed >= l.due {
+		return // what happens at the end is TestOtherHands
+	}
+	var err error
+	switch {
+	case l.cancelled || !sub.Live:
+		l.cancelled, err = false, s.sim.Reactivate(l.id)
+	default:
+		l.cancelled, err = true, s.sim.CancelByAgent(l.id)
+	}
+	if err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+func (s *soak) spoil() {
+	if s.sim.Faults() > 20 {
+		return
+	}
+	s.faults++
+	bodies := []string{"", "<html>", `{"detail":"x"}`, `{"public_id":"another","live":true}`}
+	s.sim.Break(ogsim.Fault{
+		Method: []string{"", "GET", "PATCH"}[s.dice.IntN(3)], Path: []string{"", "/update/", "/cancel/", "/items/"}[s.dice.IntN(4)],
+		Times: 1 + s.dice.IntN(3), Status: []int{0, 200, 423, 429, 500, 503, 504}[s.dice.IntN(7)], Body: bodies[s.dice.IntN(4)],
+		RetryAfter: []string{"", "0", "1", "soon"}[s.dice.IntN(4)], TakesEffect: s.dice.IntN(2) == 0,
+	})
+}
+
+// send delivers what was announced: some of it late, some twice, in no order.
+func (s *soak) send(ctx context.Context) {
+	events := append(s.sim.Take(), s.late...)
+	s.late = nil
+	s.dice.Shuffle(len(events), func(i, j int) { events[i], events[j] = events[j], events[i] })
+	for _, e := range events {
+		if s.dice.IntN(4) == 0 {
+			s.late = append(s.late, e)
+			continue
+		}
+		for range 1 + s.dice.IntN(4)/3 {
+			s.deliveries++
+			s.under.Go(func() {
+				if err := s.sender.Send(ctx, e); err != nil {
+					s.t.Errorf("never taken: %v", err)
+				}
+			})
+		}
+	}
+}
+
+// atRest ends the trouble, delivers what is late, and lets every subscription be looked at once more: what other hands did
+// shows at the next look.
+func (s *soak) atRest(ctx context.Context) {
+	s.t.Helper()
+	s.under.Wait()
+	s.kill(syscall.SIGCONT)
+	s.sim.ClearFaults()
+	s.pending = append(s.pending, s.late...)
+	s.patient(ctx)
+	for _, l := range s.lives { // one made silently, and without an order yet, is heard of
+		if err := s.sim.Touch(l.id); err != nil {
+			s.t.Fatal(err)
+		}
+	}
+	s.patient(ctx)
+	db, err := store.Open(ctx, store.Options{Database: filepath.Join(s.dir, "termed.db")})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer db.Close()
+	for _, l := range s.lives {
+		if _, err := db.RetrySubscriptions(ctx, l.id, time.Now().UnixMilli()); err != nil {
+			s.t.Fatal(err)
+		}
+	}
+	s.patient(ctx)
+}
+
+func (s *soak) judge() {
+	s.t.Helper()
+	for _, l := range s.lives {
+		sub, _ := s.sim.Subscription(l.id)
+		var faults []string
+		if l.cancelled {
+			faults = judgeEnded(sub, l)
+		} else {
+			faults = ogsim.Judge(sub, l.due, l.first)
+		}
+		for _, fault := range faults {
+			s.t.Errorf("%s (%s, due %d, placed %d): %s", l.id, sub.Product, l.due, sub.Placed, fault)
+		}
+	}
+	s.kept(s.taken)
+}
+
+// judgeEnded is for one that its customer cancelled early: all as it must be, had it been live, but that it is not.
+func judgeEnded(sub ogsim.Subscription, l *soaked) []string {
+	if sub.Live || sub.Cancels > 0 {
+		return []string{fmt.Sprintf("its customer cancelled it, and it is live %v after %d cancels of ours", sub.Live, sub.Cancels)}
+	}
+	if counter, _ := sub.Counter(); counter == "" {
+		return nil // it was cancelled before we ever knew of it
+	}
+	sub.Live = true
+	return ogsim.Judge(sub, l.due, l.first)
+}
