@@ -25,6 +25,12 @@ load: ## play 250 subscriptions against the real process, and print the figures
 bench: ## what a durable delivery costs
 	go test ./webhook -run '^$$' -bench Delivery -benchtime 3s
 
+soak: ## ten minutes of everything at once (TERMED_SOAK=1h TERMED_SEED=7 make soak)
+	TERMED_SOAK=$${TERMED_SOAK:-10m} go test ./cmd/termed -run TestSoak -v -count=1 -timeout 0
+
+faults: ## run the fault matrix, take out each safeguard in turn, and write docs/faults.md
+	go run ./docs/faults
+
 fuzz: ## half a minute of each fuzz target
 	go test ./ordergroove -run '^$$' -fuzz FuzzVerify -fuzztime 30s
 	go test ./ordergroove -run '^$$' -fuzz FuzzEnvelope -fuzztime 30s
@@ -42,4 +48,4 @@ readme: ## run what README shows
 ci: ## everything that has to pass
 	bash .ci/run
 
-.PHONY: help demo build test race stories load bench fuzz lint readme ci
+.PHONY: help demo build test race stories load bench soak faults fuzz lint readme ci

@@ -270,6 +270,7 @@ func (b *bubble) journal(sub ogsim.Subscription) string {
 
 // Somebody else keeps changing it: each try waits longer, none is given up, and in the end it is done.
 func TestBusyManyTimes(t *testing.T) {
+	t.Log("FAULT | 423 twenty times in a row | I2 I4 I7")
 	inBubble(t, ogsim.Options{}, func(t *testing.T, b *bubble) {
 		b.sim.Break(ogsim.Fault{Method: "PATCH", Status: http.StatusLocked, Times: 20, Body: `{"details":"Resource is currently in use."}`})
 		start := time.Now()
@@ -311,6 +312,7 @@ func TestAPIAway(t *testing.T) {
 
 // The key is refused: one call a minute, nothing dead, and it goes on by itself. Take the gate away, and this turns red.
 func TestKeyRefused(t *testing.T) {
+	t.Log("FAULT | 403 for ten minutes: one call a minute, nothing dead, and it goes on by itself | I1 I2 I7 I9")
 	inBubble(t, ogsim.Options{}, func(t *testing.T, b *bubble) {
 		b.sim.Break(ogsim.Fault{Status: http.StatusForbidden, Body: `{"detail":"Authentication Failed"}`})
 		var subs []ogsim.Subscription
@@ -340,6 +342,7 @@ func TestKeyRefused(t *testing.T) {
 
 // A subscription that Ordergroove refuses or does not know is for a person; the others go on.
 func TestRefusedAndGone(t *testing.T) {
+	t.Log("FAULT | Ordergroove refuses a change with 400, or knows the subscription no more (404) | I7: attention, with its own words")
 	inBubble(t, ogsim.Options{}, func(t *testing.T, b *bubble) {
 		tests := []struct {
 			fault  ogsim.Fault
@@ -384,6 +387,7 @@ func TestAnswerIsChecked(t *testing.T) {
 // A change that took effect and whose answer was lost is known for ours at the next look, whatever else happened since.
 // Leave out the record of counters sent, and it is taken for somebody's edit: this turns red.
 func TestHalfDoneWriteIsOurs(t *testing.T) {
+	t.Log("FAULT | a change took effect, its answer was lost, and the next box came before our retry | I2 I3")
 	inBubble(t, ogsim.Options{}, func(t *testing.T, b *bubble) {
 		sub := b.subscribe("SIX")
 		b.settled()

@@ -46,7 +46,7 @@ func TestAnswersGoWrong(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.fault, func(t *testing.T) {
 			t.Parallel()
-			t.Logf("FAULT | Ordergroove answers %s, to every call of a kind, once and 9 times over | I2 I3 I4 I7 I9", test.fault)
+			t.Logf("FAULT | Ordergroove answers with %s, to every call of a kind, once and 9 times over | I2 I3 I4 I7 I9", test.fault)
 			for _, times := range []int{1, 9} {
 				for _, path := range []string{"", "/update/", "/cancel/", "/items/"} {
 					inBubble(t, ogsim.Options{Snapshot: "none"}, func(t *testing.T, b *bubble) {
@@ -246,6 +246,19 @@ func TestOtherHands(t *testing.T) {
 				t.Errorf("the counter is %s, the ledger has %d to go, adjusted by %d", left, page.Remaining(), page.Adjustment)
 			}
 		}},
+		{"an agent takes a box away", func(b *bubble, sub ogsim.Subscription) {
+			edit(b, sub, func(m map[string]json.RawMessage) {
+				var left string
+				if json.Unmarshal(m["fulfillment_counter"], &left) == nil && left != "0" {
+					m["fulfillment_counter"] = json.RawMessage(fmt.Sprintf(`"%d"`, int(left[0]-'0')-1))
+				}
+			})
+		}, func(t *testing.T, now ogsim.Subscription, page counter.Ledger) {
+			left, _ := now.Counter()
+			if left != "0" || now.Live || page.Adjustment > 0 {
+				t.Errorf("the counter is %s, live %v, adjusted by %d", left, now.Live, page.Adjustment)
+			}
+		}},
 		{"an agent makes the counter text", func(b *bubble, sub ogsim.Subscription) {
 			edit(b, sub, func(m map[string]json.RawMessage) { m["fulfillment_counter"] = json.RawMessage(`"two"`) })
 		}, func(t *testing.T, now ogsim.Subscription, page counter.Ledger) {
@@ -405,6 +418,9 @@ func TestStoppedPastItsLease(t *testing.T) {
 		second()
 		first()
 		b.judge(sub)
+		if n := b.sim.Overlaps(); n > 0 {
+			t.Errorf("%d times there were two changes in hand at once", n)
+		}
 		if now, _ := b.sim.Subscription(sub.ID); now.Writes != 2 {
 			t.Errorf("%d writes, want 2: the one that was stopped has no say any more", now.Writes)
 		}

@@ -50,6 +50,7 @@ func (s *Simulator) Faults() int {
 // faulty answers through the fault that fits, and keeps the record of calls.
 func (s *Simulator) faulty(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		defer s.changes(r)()
 		fault := s.faultFor(r)
 		if fault != nil && fault.Delay > 0 {
 			time.Sleep(fault.Delay)
@@ -77,6 +78,36 @@ func (s *Simulator) faulty(next http.Handler) http.Handler {
 		w.WriteHeader(fault.Status)
 		_, _ = w.Write([]byte(fault.Body))
 	})
+}
+
+// changes notes a change of a subscription for as long as it is in hand, and whether it is the only one.
+func (s *Simulator) changes(r *http.Request) (done func()) {
+	id := subscriptionOf(r)
+	if r.Method != http.MethodPatch || id == "" {
+		return func() {}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.changing[id] {
+		s.overlaps++
+		return func() {}
+	}
+	s.changing[id] = true
+	return func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		delete(s.changing, id)
+	}
+}
+
+// subscriptionOf returns the subscription that a path names, or "".
+func subscriptionOf(r *http.Request) string {
+	rest, ok := strings.CutPrefix(r.URL.Path, "/subscriptions/")
+	if !ok {
+		return ""
+	}
+	id, _, _ := strings.Cut(rest, "/")
+	return id
 }
 
 // interrupted answers a call as always, with something else happening before or after it.
@@ -131,9 +162,7 @@ func (s *Simulator) faultFor(r *http.Request) *Fault {
 
 func (s *Simulator) record(r *http.Request, status int) {
 	call := Call{Method: r.Method, Path: r.URL.Path, Status: status, At: s.o.Now()}
-	if rest, ok := strings.CutPrefix(r.URL.Path, "/subscriptions/"); ok {
-		call.Subscription, _, _ = strings.Cut(rest, "/")
-	} else {
+	if call.Subscription = subscriptionOf(r); call.Subscription == "" {
 		call.Subscription = r.URL.Query().Get("subscription")
 	}
 	s.mu.Lock()

@@ -196,6 +196,9 @@ func (r *Report) judge(sim *Simulator, lives []life) {
 			r.Faults = append(r.Faults, life.id+": "+fault)
 		}
 	}
+	if n := sim.Overlaps(); n > 0 {
+		r.Faults = append(r.Faults, fmt.Sprintf("%d times a subscription had two changes in hand at once", n))
+	}
 	for _, call := range sim.Calls() {
 		r.Calls++
 		if call.Method == "GET" {

@@ -49,6 +49,8 @@ type Simulator struct {
 	made          int // ids given out
 	window        time.Time
 	inWindow      int
+	changing      map[string]bool // paths' subscriptions with a change in hand
+	overlaps      int
 }
 
 // Subscription is one product for one customer, and the record of what was done to it.
@@ -119,6 +121,7 @@ func New(o Options) *Simulator {
 	}
 	return &Simulator{
 		o: o, subscriptions: map[string]*Subscription{}, orders: map[string]*Order{}, items: map[string]*Item{},
+		changing: map[string]bool{},
 	}
 }
 
@@ -282,6 +285,13 @@ func (s *Simulator) Subscription(id string) (Subscription, bool) {
 		return Subscription{}, false
 	}
 	return *sub, true
+}
+
+// Overlaps returns how often a change of a subscription arrived while another of the same was in hand.
+func (s *Simulator) Overlaps() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.overlaps
 }
 
 // Calls returns every API call so far.

@@ -464,6 +464,7 @@ func TestOrderRead(t *testing.T) {
 }
 
 func TestPrune(t *testing.T) {
+	t.Log("FAULT | years of events | I11: settled ones are forgotten, shipments never")
 	conform(t, func(t *testing.T, s *store.Store) {
 		learn(t, s, "done", counter.Facts{Enrolments: []counter.Enrolment{enrolment("s1")}, OrderRead: "o1"}, 100)
 		learn(t, s, "ignored", counter.Facts{}, 100)

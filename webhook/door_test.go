@@ -288,6 +288,7 @@ func listen(t *testing.T, handler http.Handler) string {
 
 // Bytes that no client of ours would send, on a real connection.
 func TestRawConnections(t *testing.T) {
+	t.Log("FAULT | no HTTP, endless headers, a chunked body that is too large | I6 I11")
 	d := newDoor(t)
 	address := listen(t, d)
 	tests := []struct{ name, request, want string }{

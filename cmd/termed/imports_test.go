@@ -25,6 +25,7 @@ var arrows = map[string][]string{
 	"ogsim":       {"ordergroove"},
 	"console":     {"counter", "ordergroove"},
 	"config":      {},
+	"docs/faults": {},
 	"testdata":    {},
 }
 

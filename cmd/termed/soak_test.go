@@ -24,7 +24,7 @@ import (
 // TERMED_SOAK is how long (default 5s), TERMED_SEED what the dice start from (default the time); the seed is printed, and the
 // same seed throws the same dice. What the machine's scheduling makes of them is not ours to repeat.
 func TestSoak(t *testing.T) {
-	t.Log("FAULT | soak: random faults, kills and disorder, in a real process, judged by the simulator's record | I1 I2 I3 I4 I7 I10")
+	t.Log("FAULT | soak: kill -9 at random moments under load, random faults, late, lost and doubled deliveries, customers who change their minds, in a real process, judged by the simulator's record | I1 I2 I3 I4 I7 I10")
 	long, seed := soakSettings(t)
 	t.Logf("TERMED_SOAK=%s TERMED_SEED=%d", long, seed)
 	s := &soak{
