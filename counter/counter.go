@@ -40,6 +40,11 @@ func decideUnknown(ledger Ledger, remote Remote, found int) Plan {
 	}
 	plan := Plan{Do: Adopt, State: ledger.State, Counter: found, Adjustment: ledger.Adjustment, What: "adopted"}
 	behind := found - ledger.Remaining()
+	asCounted := found - ledger.Due + ledger.Made // with all orders placed counted in what was found
+	unwritten := 0                                // boxes since the counter that we wrote last
+	if ledger.Written != nil {
+		unwritten = *ledger.Written - ledger.Remaining()
+	}
 	switch {
 	case behind == 0:
 		plan.Why = "it agrees with our count"
@@ -48,14 +53,18 @@ func decideUnknown(ledger Ledger, remote Remote, found int) Plan {
 		// here: adopting it would ship as many boxes too many.
 		plan.Why = "there before us, and not taken down for the orders just placed"
 	case ledger.Fresh():
-		plan.Adjustment = found - ledger.Due + ledger.Made
+		plan.Adjustment = asCounted
 		plan.Why = "there before us; the orders already placed are taken as counted"
+	case unwritten > 1 && behind > 0 && found < *ledger.Written:
+		// Boxes are a month apart: several that we never wrote mean that our database is older than the truth, and what we
+		// wrote after it stands there.
+		plan.Why = "written by ourselves, before the database was brought back from a copy"
 	default:
-		plan.Adjustment = found - ledger.Due + ledger.Made
-		if ledger.Written != nil {
-			// Whoever set it saw what we had written last, and changed it by the difference: orders placed since, before or
-			// after the edit, are counted on top of it.
-			plan.Adjustment = ledger.Remaining() + found - *ledger.Written - ledger.Due + ledger.Made
+		plan.Adjustment = asCounted
+		if unwritten == 1 {
+			// Whoever set it saw what we had written last, and changed it by the difference: the order placed since, before or
+			// after the edit, is counted on top of it.
+			plan.Adjustment -= unwritten
 		}
 		plan.Why = fmt.Sprintf("somebody set it; by our count it was %d", ledger.Remaining())
 	}

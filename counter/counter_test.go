@@ -131,6 +131,10 @@ func TestDecide(t *testing.T) {
 		{"set by somebody: ask first", page(made(1), sent(2, 1), written(1)), remote(`"4"`), "recount", counter.Active},
 		{"set by somebody", page(made(1), sent(2, 1), written(1)), remote(`"4"`, recounted), "adopt 4 adjusting 3", counter.Active},
 		{"set by somebody, an order placed since: counted on top", page(made(1), sent(2), written(2)), remote(`"5"`, recounted), "adopt 5 adjusting 3", counter.Active},
+		{"set by somebody to less, an order placed since: counted on top", page(made(1), sent(6), written(6), adjusted(4)), remote(`"3"`, recounted), "adopt 3 adjusting 1", counter.Active},
+		{"our database is older than the truth: what we wrote after it", page(made(4), sent(5), written(5), adjusted(4)), remote(`"3"`, recounted), "adopt 3 adjusting 4", counter.Active},
+		{"our database is older than the truth, and somebody made it less", page(made(4), sent(5), written(5), adjusted(4)), remote(`"1"`, recounted), "adopt 1 adjusting 3", counter.Active},
+		{"our database is older than the truth, and somebody made it more", page(made(4), sent(5), written(5), adjusted(4)), remote(`"7"`, recounted), "adopt 7 adjusting 9", counter.Active},
 		{"set to zero by somebody", page(sent(2), written(2)), remote(`"0"`, recounted), "adopt 0 adjusting -2", counter.Active},
 		{"a count that we had missed", page(made(2), sent(3, 2), written(2), adjusted(1)), remote(`"1"`, recounted), "adopt 1 adjusting 1", counter.Active},
 

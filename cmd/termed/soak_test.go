@@ -97,20 +97,20 @@ func (s *soak) heard(e ogsim.Event, r ogsim.Reply) {
 
 // something throws the dice once.
 func (s *soak) something(ctx context.Context) {
-	switch n := s.dice.IntN(100); {
-	case n < 15:
+	switch n := s.dice.IntN(200); {
+	case n < 20:
 		s.begin()
-	case n < 55:
+	case n < 100:
 		s.box()
-	case n < 60:
+	case n < 110:
 		s.hands()
-	case n < 64:
+	case n < 118:
 		s.mind()
-	case n < 76:
+	case n < 142:
 		s.spoil()
-	case n < 78:
+	case n < 144:
 		s.kill([]syscall.Signal{syscall.SIGKILL, syscall.SIGKILL, syscall.SIGTERM}[s.dice.IntN(3)])
-	case n < 79:
+	case n < 145:
 		s.kill(syscall.SIGSTOP)
 		time.AfterFunc(time.Duration(s.dice.IntN(300))*time.Millisecond, func() { s.kill(syscall.SIGCONT) })
 	default:
@@ -211,13 +211,13 @@ func (s *soak) mind() {
 }
 
 func (s *soak) spoil() {
-	if s.sim.Faults() > 20 {
+	if s.sim.Faults() > 200 {
 		return
 	}
 	s.faults++
 	bodies := []string{"", "<html>", `{"detail":"x"}`, `{"public_id":"another","live":true}`}
 	s.sim.Break(ogsim.Fault{
-		Method: []string{"", "GET", "PATCH"}[s.dice.IntN(3)], Path: []string{"", "/update/", "/cancel/", "/items/"}[s.dice.IntN(4)],
+		Method: []string{"", "GET", "PATCH"}[s.dice.IntN(3)], Path: []string{"", "", "/subscriptions/", "/update/", "/cancel/"}[s.dice.IntN(5)],
 		Times: 1 + s.dice.IntN(3), Status: []int{0, 200, 423, 429, 500, 503, 504}[s.dice.IntN(7)], Body: bodies[s.dice.IntN(4)],
 		RetryAfter: []string{"", "0", "1", "soon"}[s.dice.IntN(4)], TakesEffect: s.dice.IntN(2) == 0,
 	})
