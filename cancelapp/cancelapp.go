@@ -40,7 +40,11 @@ type bells interface {
 // api is Ordergroove; ordergroove.Client satisfies it.
 type api interface {
 	reader
-	Subscription(ctx context.Context, id string) (ordergroove.Subscription, error)
+	changer
+}
+
+// changer is the part of the API that changes a subscription; each call answers the subscription as it is then.
+type changer interface {
 	UpdateExtraData(ctx context.Context, id string, data ordergroove.ExtraData) (ordergroove.Subscription, error)
 	Cancel(ctx context.Context, id, reason string) (ordergroove.Subscription, error)
 	EndAtRenewal(ctx context.Context, id string) (ordergroove.Subscription, error)
@@ -48,6 +52,7 @@ type api interface {
 
 // reader is the part of the API that only asks.
 type reader interface {
+	Subscription(ctx context.Context, id string) (ordergroove.Subscription, error)
 	OrderItems(ctx context.Context, order string) ([]ordergroove.Item, error)
 	PlacedItems(ctx context.Context, subscription string) ([]ordergroove.Item, error)
 }
@@ -147,7 +152,7 @@ func (a *App) now() int64 {
 	return a.o.Now().UnixMilli()
 }
 
-// workTime is how long work under a claim may take: it ends before the claim does, so that two never work on the same.
+// workTime is how long work under a claim may take.
 func (a *App) workTime() time.Duration {
 	return a.o.Lease * 5 / 6
 }

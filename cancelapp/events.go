@@ -14,21 +14,13 @@ import (
 var errUnreadable = errors.New("unreadable")
 
 // takeEvents claims due events, each a piece of work of its own.
-func (a *App) takeEvents(ctx context.Context, n int) ([]func(context.Context), error) {
+func (a *App) takeEvents(ctx context.Context, n int) ([]piece, error) {
 	now := a.o.Now()
 	claimed, err := a.inbox.ClaimEvents(ctx, now.UnixMilli(), now.Add(a.o.Lease).UnixMilli(), n)
 	if err != nil {
 		return nil, err
 	}
-	pieces := make([]func(context.Context), len(claimed))
-	for i, d := range claimed {
-		pieces[i] = func(hand context.Context) {
-			ctx, cancel := context.WithTimeout(hand, a.workTime())
-			defer cancel()
-			a.work(ctx, d)
-		}
-	}
-	return pieces, nil
+	return pieces(claimed, a.workTime(), a.work), nil
 }
 
 // work settles one event: its facts go into the ledger, or it is tried again later, or it is buried.

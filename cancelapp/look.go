@@ -17,9 +17,9 @@ import (
 // changing it under our hands.
 const maxActions = 8
 
-// takeSubscriptions claims due subscriptions, each a piece of work of its own. While the API refuses the key none is
+// takeSubscriptions claims due subscriptions, each a piece of work of its own. While the gate to the API is shut none is
 // claimed, but for the one that finds out.
-func (a *App) takeSubscriptions(ctx context.Context, n int) ([]func(context.Context), error) {
+func (a *App) takeSubscriptions(ctx context.Context, n int) ([]piece, error) {
 	if !a.gate.open() {
 		return nil, nil
 	}
@@ -31,15 +31,7 @@ func (a *App) takeSubscriptions(ctx context.Context, n int) ([]func(context.Cont
 	if err != nil {
 		return nil, err
 	}
-	pieces := make([]func(context.Context), len(claimed))
-	for i, lease := range claimed {
-		pieces[i] = func(hand context.Context) {
-			ctx, cancel := context.WithTimeout(hand, a.workTime())
-			defer cancel()
-			a.look(ctx, lease)
-		}
-	}
-	return pieces, nil
+	return pieces(claimed, a.workTime(), a.look), nil
 }
 
 // look brings one subscription to its level and lets go of its lease.
