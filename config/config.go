@@ -18,6 +18,7 @@ type Config struct {
 	Listen      string
 	Console     Console
 	Database    string // a file, or postgres://…
+	Migrate     string // "auto" or "manual"
 	Ordergroove Ordergroove
 	Webhook     Webhook
 	Keys        Keys

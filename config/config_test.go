@@ -31,6 +31,7 @@ console:
   listen: 127.0.0.1:8081
   password: ${TERMED_CONSOLE_PASSWORD}
 database: postgres://termed@db/termed
+migrate: manual
 ordergroove:
   api_url: https://staging.restapi.ordergroove.com
   api_key: ${ORDERGROOVE_API_KEY}
@@ -57,6 +58,7 @@ terms:
 		Listen:   ":8080",
 		Console:  config.Console{Listen: "127.0.0.1:8081", Password: "pass"},
 		Database: "postgres://termed@db/termed",
+		Migrate:  "manual",
 		Ordergroove: config.Ordergroove{
 			APIURL: "https://staging.restapi.ordergroove.com", APIKey: "api-key", WebhookKeys: []config.Secret{"hook-key", "old$key"},
 			RequestsPerMinute: 2700,
@@ -134,7 +136,7 @@ terms:
   - shipments: 3
 `, `
 t:2:9: listen: "8080" is no address to listen on; write host:port, for example 127.0.0.1:8080 or :8080
-t:3:1: unknown key "listn" in the file; there can be: listen, database, keep_events, console, ordergroove, webhook, extra_data_keys, terms
+t:3:1: unknown key "listn" in the file; there can be: listen, database, migrate, keep_events, console, ordergroove, webhook, extra_data_keys, terms
 t:4:38: unknown key "colour" in console; there can be: listen, password
 t:5:11: database: mysql is no database of ours; write a file name for SQLite, or postgres://user@host/database
 t:7:12: api_url: http would send the API key in the clear to restapi.ordergroove.com; write https://restapi.ordergroove.com

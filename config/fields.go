@@ -14,6 +14,7 @@ func (r *reader) config(top section) Config {
 	c := Config{
 		Listen:     top.text("listen", "127.0.0.1:8080", r.address),
 		Database:   top.text("database", "termed.db", r.database),
+		Migrate:    top.text("migrate", "auto", r.migrate),
 		KeepEvents: top.duration("keep_events", 30*24*time.Hour, time.Hour),
 	}
 	console := top.section("console")
@@ -108,6 +109,13 @@ func (r *reader) firstShipment(v string) string {
 		return ""
 	}
 	return fmt.Sprintf("%q is neither checkout (the checkout's own order is box 1) nor recurring (box 1 is the first recurring order)", v)
+}
+
+func (r *reader) migrate(v string) string {
+	if v == "auto" || v == "manual" {
+		return ""
+	}
+	return fmt.Sprintf("%q is neither auto (at every start) nor manual (by termed migrate up)", v)
 }
 
 func (r *reader) address(v string) string {

@@ -3,10 +3,13 @@ package store
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
-	_ "github.com/jackc/pgx/v5/stdlib" // the driver
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/jmoiron/sqlx"
 	"github.com/pressly/goose/v3"
 	"github.com/pressly/goose/v3/lock"
@@ -15,17 +18,18 @@ import (
 )
 
 func openPostgres(ctx context.Context, o Options) (*Store, error) {
-	db, err := sqlx.ConnectContext(ctx, "pgx", o.Database)
+	db, err := connectPostgres(ctx, o.Database)
 	if err != nil {
 		return nil, err
 	}
-	db.SetMaxOpenConns(10)
-	locker, err := lock.NewPostgresSessionLocker()
+	// Asked once a second, for two minutes: others that start at the same time are migrating.
+	locker, err := lock.NewPostgresSessionLocker(lock.WithLockTimeout(1, 120))
 	if err != nil {
 		db.Close()
 		return nil, fmt.Errorf("preparing the migration lock: %w", err)
 	}
-	if err := migrate(ctx, goose.DialectPostgres, db, "postgres", goose.WithSessionLocker(locker)); err != nil {
+	options := []goose.ProviderOption{goose.WithSessionLocker(locker)}
+	if err := (schema{db, goose.DialectPostgres, "postgres", options}).prepare(ctx, o.Migrate); err != nil {
 		db.Close()
 		return nil, err
 	}
@@ -34,6 +38,25 @@ func openPostgres(ctx context.Context, o Options) (*Store, error) {
 		writer:  newWriter(db, appendPostgres),
 		dialect: dialect{skipLocked: "for update skip locked", lockRow: "for update", appendEvents: appendPostgres},
 	}, nil
+}
+
+// connectPostgres opens a pool that leaves no state in a session between two transactions, so that a pooler in transaction
+// mode may stand in between: no statement is prepared under a name. An address that asks for another
+// default_query_exec_mode has its way.
+func connectPostgres(ctx context.Context, address string) (*sqlx.DB, error) {
+	c, err := pgx.ParseConfig(address)
+	if err != nil {
+		return nil, errors.New("the PostgreSQL address cannot be read") // it may hold a password
+	}
+	if !strings.Contains(address, "default_query_exec_mode") {
+		c.DefaultQueryExecMode = pgx.QueryExecModeExec
+	}
+	db := sqlx.NewDb(stdlib.OpenDB(*c), "pgx")
+	db.SetMaxOpenConns(10)
+	if err := db.PingContext(ctx); err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	return db, nil
 }
 
 // appendPostgres files a batch in one statement. The rows are sorted by key, or two instances that file the same

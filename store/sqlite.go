@@ -2,9 +2,7 @@ package store
 
 import (
 	"context"
-	"embed"
 	"fmt"
-	"io/fs"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -18,9 +16,6 @@ import (
 
 	"github.com/termed/termed/ordergroove"
 )
-
-//go:embed migrations
-var migrations embed.FS
 
 // openSQLite opens one write connection and a pool that can only read. With a second writer, a transaction that reads
 // and then writes fails under load in spite of WAL and busy_timeout.
@@ -50,7 +45,7 @@ func openSQLite(ctx context.Context, o Options) (_ *Store, err error) {
 		return nil, err
 	}
 	writes.SetMaxOpenConns(1)
-	if err := migrate(ctx, goose.DialectSQLite3, writes, "sqlite"); err != nil {
+	if err := (schema{writes, goose.DialectSQLite3, "sqlite", nil}).prepare(ctx, o.Migrate); err != nil {
 		writes.Close()
 		return nil, err
 	}
@@ -100,19 +95,6 @@ func releaseAll(ctx context.Context, db *sqlx.DB) error {
 	}
 	_, err := db.ExecContext(ctx, `update events set due = received where due is not null and attempts = 0`)
 	return wrap("releasing events", err)
-}
-
-func migrate(ctx context.Context, d goose.Dialect, db *sqlx.DB, dir string, options ...goose.ProviderOption) error {
-	files, err := fs.Sub(migrations, "migrations/"+dir)
-	if err != nil {
-		return err
-	}
-	provider, err := goose.NewProvider(d, db.DB, files, options...)
-	if err != nil {
-		return fmt.Errorf("reading the migrations: %w", err)
-	}
-	_, err = provider.Up(ctx)
-	return wrap("migrating", err)
 }
 
 func appendSQLite(tx *sqlx.Tx, batch []*ordergroove.Delivery) ([]bool, error) {

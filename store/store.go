@@ -21,6 +21,21 @@ var ErrClosed = errors.New("the store is closed")
 // ErrInUse says that another process serves the same SQLite file.
 var ErrInUse = errors.New("another termed process uses this database")
 
+// Migrate is what Open does with an older schema.
+type Migrate int
+
+const (
+	Auto     Migrate = iota // bring it up to date
+	Manual                  // refuse, with ErrOldSchema: somebody migrates by hand
+	LookOnly                // leave it as it is
+)
+
+// ErrOldSchema says that the schema waits for `termed migrate up`.
+var ErrOldSchema = errors.New("the database's schema is older than this termed")
+
+// ErrNewSchema says that a newer termed has been here: this one would not know what it reads.
+var ErrNewSchema = errors.New("the database's schema is newer than this termed")
+
 // Options of a Store.
 type Options struct {
 	// Database is a file (SQLite), or postgres://… (PostgreSQL).
@@ -28,6 +43,9 @@ type Options struct {
 	// Serve takes the SQLite file for this process alone, as a service does, and takes up at once what its dead
 	// predecessor held. Without it the store is one reader or writer among others.
 	Serve bool
+	// Migrate says what to do with a schema that is older than this program's: bring it up to date (default), refuse, or
+	// look only.
+	Migrate Migrate
 }
 
 // Store is the open database.

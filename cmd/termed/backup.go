@@ -21,7 +21,7 @@ of the file is none: what was committed last stands in the file beside it. For P
 			if _, err := os.Stat(to); err == nil {
 				return exit{1, to + " is there already; it was left as it is"}
 			}
-			return withStore(cmd.Context(), path, env, func(s *store.Store) error {
+			return withStore(cmd.Context(), path, env, store.Manual, func(s *store.Store) error {
 				if err := s.Backup(cmd.Context(), to); err != nil {
 					return err
 				}

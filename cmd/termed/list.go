@@ -24,7 +24,7 @@ func eventsCommand(env environment) *cobra.Command {
 		Short: "List events, newest first",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return withStore(cmd.Context(), path, env, func(s *store.Store) error {
+			return withStore(cmd.Context(), path, env, store.Manual, func(s *store.Store) error {
 				events, err := s.Events(cmd.Context(), state, atMost)
 				if err != nil {
 					return err
@@ -52,7 +52,7 @@ func subscriptionsCommand(env environment) *cobra.Command {
 		Short: "List subscriptions in the order of enrolment",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return withStore(cmd.Context(), path, env, func(s *store.Store) error {
+			return withStore(cmd.Context(), path, env, store.Manual, func(s *store.Store) error {
 				subscriptions, err := s.Subscriptions(cmd.Context(), counter.State(state))
 				if err != nil {
 					return err
@@ -90,7 +90,7 @@ func retryCommand(env environment, path *string, what, which string, retry func(
 			if !all {
 				id = args[0]
 			}
-			return withStore(cmd.Context(), *path, env, func(s *store.Store) error {
+			return withStore(cmd.Context(), *path, env, store.Manual, func(s *store.Store) error {
 				n, err := retry(s, cmd.Context(), id, time.Now().UnixMilli())
 				if err != nil {
 					return err
@@ -108,12 +108,12 @@ func retryCommand(env environment, path *string, what, which string, retry func(
 }
 
 // withStore opens the configured database beside a running service.
-func withStore(ctx context.Context, path string, env environment, do func(*store.Store) error) error {
+func withStore(ctx context.Context, path string, env environment, how store.Migrate, do func(*store.Store) error) error {
 	c, err := loadConfig(path, env)
 	if err != nil {
 		return err
 	}
-	s, err := store.Open(ctx, store.Options{Database: c.Database})
+	s, err := store.Open(ctx, store.Options{Database: c.Database, Migrate: how})
 	if err != nil {
 		return err
 	}

@@ -55,7 +55,11 @@ func newService(ctx context.Context, c config.Config, log *slog.Logger) (_ *serv
 	}); err != nil {
 		return nil, err
 	}
-	if s.store, err = store.Open(ctx, store.Options{Database: c.Database, Serve: true}); err != nil {
+	how := store.Auto
+	if c.Migrate == "manual" {
+		how = store.Manual
+	}
+	if s.store, err = store.Open(ctx, store.Options{Database: c.Database, Serve: true, Migrate: how}); err != nil {
 		return nil, err
 	}
 	door, err := webhook.New(s.store, webhook.Options{
