@@ -18,9 +18,24 @@ type dialect struct {
 	// one writer, so there is nobody to wait for.
 	skipLocked string
 	lockRow    string // ends a select of a row that the same transaction is going to write
+	bytewise   string // makes a database compare texts byte by byte, as the other does by itself
 	copyInto   string // copies the whole database into a file; "" where the database has tools of its own for that
 	// appendEvents files deliveries in one statement or few, and says which of them were new.
 	appendEvents func(tx *sqlx.Tx, batch []*ordergroove.Delivery) ([]bool, error)
+}
+
+// ordered makes an order by text the same on both databases.
+func (d dialect) ordered(key string) string {
+	if d.bytewise == "" {
+		return key
+	}
+	columns := strings.Split(key, ", ")
+	for i, c := range columns {
+		if c != "created" && c != "sequence" { // the numbers among the keys
+			columns[i] = c + d.bytewise
+		}
+	}
+	return strings.Join(columns, ", ")
 }
 
 func isPostgres(database string) bool {

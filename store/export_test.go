@@ -7,3 +7,12 @@ func (s *Store) Restrict(ctx context.Context, statement string) error {
 	_, err := s.writer.db.ExecContext(ctx, statement)
 	return err
 }
+
+// CopiedColumns are the columns that Copy takes, by table.
+func CopiedColumns() map[string][]string {
+	columns := map[string][]string{}
+	for _, t := range tables {
+		columns[t.name] = t.columns
+	}
+	return columns
+}

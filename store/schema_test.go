@@ -3,6 +3,7 @@ package store_test
 import (
 	"errors"
 	"path/filepath"
+	"slices"
 	"sync"
 	"testing"
 
@@ -54,6 +55,11 @@ func TestSchemasAgree(t *testing.T) {
 	}
 	if diff := cmp.Diff(fromLite, fromPost); diff != "" {
 		t.Errorf("schemas (-SQLite +PostgreSQL):\n%s", diff)
+	}
+	for _, c := range fromLite {
+		if c.Name != "sequence" && !slices.Contains(store.CopiedColumns()[c.Table], c.Name) {
+			t.Errorf("a copy would leave out %s.%s", c.Table, c.Name)
+		}
 	}
 }
 
