@@ -17,7 +17,8 @@ type Load struct {
 	Duplicates    float64 // the part of events that is sent twice
 	Disorder      float64 // the part of events that is sent late, in random order
 	Seed          uint64
-	AtATime       int // deliveries under way; default 16
+	AtATime       int  // deliveries under way; default 16
+	Calm          bool // each round is waited for, as boxes a month apart are: no two are written in one look
 }
 
 // Product is a SKU with the recurring orders due of its subscriptions, or Evergreen.
@@ -94,6 +95,11 @@ func (l Load) Run(ctx context.Context, sim *Simulator, sender *Sender, settled f
 		report.Deliveries += len(events)
 		if err := sender.SendAll(ctx, events, l.AtATime); err != nil {
 			return report, err
+		}
+		if l.Calm {
+			if err := settled(ctx); err != nil {
+				return report, err
+			}
 		}
 	}
 	random.Shuffle(len(late), func(i, j int) { late[i], late[j] = late[j], late[i] })
