@@ -452,3 +452,40 @@ func TestShutdown(t *testing.T) {
 		time.Sleep(2 * time.Hour) // the simulator's hour, which nobody waits for any more
 	})
 }
+
+// asked counts the questions that an app puts to its database.
+type asked struct {
+	*store.Store
+	events, subscriptions int
+}
+
+func (a *asked) ClaimEvents(ctx context.Context, at, until int64, n int) ([]ordergroove.Delivery, error) {
+	a.events++
+	return a.Store.ClaimEvents(ctx, at, until, n)
+}
+
+func (a *asked) Claim(ctx context.Context, at, until int64, n int) ([]counter.Lease, error) {
+	a.subscriptions++
+	return a.Store.Claim(ctx, at, until, n)
+}
+
+// An instance with nothing to do asks a shared database once a second at the most, both questions together.
+func TestIdle(t *testing.T) {
+	inBubble(t, ogsim.Options{}, func(t *testing.T, b *bubble) {
+		b.stop()
+		counted := &asked{Store: b.db}
+		app := cancelapp.New(counted, nil, cancelapp.Options{Terms: b.terms, Idle: 2 * time.Second})
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			app.Run(ctx)
+		}()
+		time.Sleep(time.Minute)
+		cancel()
+		<-done
+		if counted.events < 29 || counted.subscriptions < 29 || counted.events+counted.subscriptions > 62 {
+			t.Errorf("asked %d and %d times in a minute, want 30 each", counted.events, counted.subscriptions)
+		}
+	})
+}

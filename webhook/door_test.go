@@ -3,6 +3,7 @@ package webhook_test
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"database/sql"
 	"errors"
 	"fmt"
@@ -11,14 +12,17 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/jmoiron/sqlx"
 	"go.uber.org/goleak"
 
 	"github.com/termed/termed/ordergroove"
@@ -427,9 +431,36 @@ func FuzzDoor(f *testing.F) {
 	})
 }
 
-// BenchmarkDelivery prints what one durable delivery costs, with many under way as in life.
+// BenchmarkDelivery prints what one durable delivery costs, with many under way as in life: on SQLite, and on the PostgreSQL
+// server that TERMED_TEST_POSTGRES names, where there is one.
 func BenchmarkDelivery(b *testing.B) {
-	s, err := store.Open(b.Context(), store.Options{Database: filepath.Join(b.TempDir(), "termed.db"), Serve: true})
+	b.Run("SQLite", func(b *testing.B) { benchmarkDelivery(b, filepath.Join(b.TempDir(), "termed.db")) })
+	b.Run("PostgreSQL", func(b *testing.B) {
+		server := os.Getenv("TERMED_TEST_POSTGRES")
+		if server == "" {
+			b.Skip("PostgreSQL: set TERMED_TEST_POSTGRES to postgres://user@host/database")
+		}
+		admin, err := sqlx.Connect("pgx", server)
+		if err != nil {
+			b.Fatal(err)
+		}
+		defer admin.Close()
+		name := "termed_bench_" + strings.ToLower(rand.Text())
+		if _, err := admin.Exec("create database " + name); err != nil {
+			b.Fatal(err)
+		}
+		defer func() { _, _ = admin.Exec("drop database " + name + " with (force)") }()
+		address, err := url.Parse(server)
+		if err != nil {
+			b.Fatal(err)
+		}
+		address.Path = "/" + name
+		benchmarkDelivery(b, address.String())
+	})
+}
+
+func benchmarkDelivery(b *testing.B, database string) {
+	s, err := store.Open(b.Context(), store.Options{Database: database, Serve: true})
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -440,17 +471,13 @@ func BenchmarkDelivery(b *testing.B) {
 	}
 	handler := made.Handler()
 	body := recorded(b, "order.success")
-	var sequence sync.Mutex
-	n := 0
+	var sequence atomic.Int64
 	b.SetParallelism(128)
 	b.ReportAllocs()
+	b.ResetTimer()
 	b.RunParallel(func(pb *testing.PB) {
 		for pb.Next() {
-			sequence.Lock()
-			n++
-			id := n
-			sequence.Unlock()
-			mine := []byte(strings.Replace(body, "evt_", fmt.Sprintf("evt_%d_", id), 1))
+			mine := []byte(strings.Replace(body, "evt_", fmt.Sprintf("evt_%d_", sequence.Add(1)), 1))
 			request := httptest.NewRequest(http.MethodPost, webhook.Path, bytes.NewReader(mine))
 			request.Header.Set(ordergroove.SignatureHeader, ordergroove.Sign(time.Now(), mine, key))
 			answer := httptest.NewRecorder()

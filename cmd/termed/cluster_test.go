@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -19,6 +20,7 @@ import (
 	"github.com/jmoiron/sqlx"
 
 	"github.com/termed/termed/ogsim"
+	"github.com/termed/termed/store"
 )
 
 // postgres is a PostgreSQL server of a test's own, which it may restart.
@@ -174,6 +176,26 @@ func (c *cluster) settled(ctx context.Context) error {
 	return errors.New("it does not come to rest")
 }
 
+// holds checks that every event that was answered 2xx is in the inbox.
+func holds(t *testing.T, database string, taken map[string]bool) {
+	t.Helper()
+	s, err := store.Open(t.Context(), store.Options{Database: database})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	events, err := s.Events(t.Context(), "", 1_000_000)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range events {
+		delete(taken, e.ID)
+	}
+	if len(taken) > 0 {
+		t.Errorf("%d events were answered 2xx and are not in the inbox", len(taken))
+	}
+}
+
 // TestCluster plays a load against three instances on one PostgreSQL: one is killed, one stopped for a while, and the server
 // itself restarted at once, without a chance to finish. The end is exact, and costs hardly more calls than one instance's.
 func TestCluster(t *testing.T) {
@@ -196,10 +218,20 @@ func TestCluster(t *testing.T) {
 			Subscriptions: 250, Duplicates: 0.25, Disorder: 0.33, Seed: 5, AtATime: 8, Calm: calm,
 			Products: []ogsim.Product{{SKU: "GIFT-3MO", Due: 2}, {SKU: "SIX", Due: 5}, {SKU: "COFFEE", Due: ogsim.Evergreen}},
 		}
+		taken := map[string]bool{}
+		var note sync.Mutex
+		c.sender.OnReply = func(e ogsim.Event, r ogsim.Reply) {
+			if r.OK() {
+				note.Lock()
+				defer note.Unlock()
+				taken[e.ID] = true
+			}
+		}
 		report, err := load.Run(ctx, c.sim, c.sender, c.settled)
 		if err != nil {
 			t.Fatal(err)
 		}
+		holds(t, database, taken)
 		t.Logf("%d instances:\n%s", instances, report)
 		for _, fault := range report.Faults {
 			t.Error(fault)
