@@ -385,7 +385,6 @@ func TestAnswerIsChecked(t *testing.T) {
 }
 
 // A change that took effect and whose answer was lost is known for ours at the next look, whatever else happened since.
-// Leave out the record of counters sent, and it is taken for somebody's edit: this turns red.
 func TestHalfDoneWriteIsOurs(t *testing.T) {
 	t.Log("FAULT | a change took effect, its answer was lost, and the next box came before our retry | I2 I3")
 	inBubble(t, ogsim.Options{}, func(t *testing.T, b *bubble) {

@@ -169,6 +169,38 @@ func TestLateLanding(t *testing.T) {
 	})
 }
 
+// TestLateLandingOfAnUnconfirmedCounter lets a change land whose counter was never confirmed, since the next box came before
+// our retry: only the record of counters sent tells it from an agent's edit. Without it, a box too many.
+func TestLateLandingOfAnUnconfirmedCounter(t *testing.T) {
+	t.Log("FAULT | a timed-out PATCH lands 60 s later, and its counter had never been confirmed | I2 I3 I4")
+	inBubble(t, ogsim.Options{}, func(t *testing.T, b *bubble) {
+		sub := b.subscribe("SIX")
+		b.settled()
+		b.lands = 60 * time.Second
+		b.place(sub)
+		time.Sleep(500 * time.Millisecond)
+		b.place(sub)
+		b.settled()
+		if now, _ := b.sim.Subscription(sub.ID); string(now.ExtraData) != `{"mine":1.10,"fulfillment_counter":"3","termed":"true"}` {
+			t.Fatalf("extra_data is %s, want 3 to go", now.ExtraData)
+		}
+		time.Sleep(2 * time.Minute)
+		now, _ := b.sim.Subscription(sub.ID)
+		if counter, _ := now.Counter(); counter != "4" {
+			t.Fatalf("the counter is %s: the late change did not land", counter)
+		}
+		b.place(sub)
+		b.settled()
+		now, _ = b.sim.Subscription(sub.ID)
+		for _, fault := range ogsim.Judge(now, 5, sub.ExtraData) {
+			t.Error(fault)
+		}
+		if page := b.page(sub); page.Adjustment != 0 {
+			t.Errorf("adjusted by %d", page.Adjustment)
+		}
+	})
+}
+
 // TestOtherHands lets somebody else do something at every single call of a life, before it arrives and after it took effect.
 func TestOtherHands(t *testing.T) {
 	const calls = 8 // of a gift's life

@@ -42,6 +42,13 @@ func isPostgres(database string) bool {
 	return strings.HasPrefix(database, "postgres://") || strings.HasPrefix(database, "postgresql://")
 }
 
+// inTheWay says whether a transaction failed only because another was in its way: a deadlock, or a serialization failure
+// where the server's isolation is stricter than we ask for. The same transaction may work at once.
+func inTheWay(err error) bool {
+	e, ok := errors.AsType[*pgconn.PgError](err)
+	return ok && (e.Code == "40001" || e.Code == "40P01")
+}
+
 // everyRow says whether an error is the database's rather than one row's: then trying row by row is no help.
 func everyRow(err error) bool {
 	if e, ok := errors.AsType[*sqlite.Error](err); ok {

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/jmoiron/sqlx"
@@ -209,4 +210,45 @@ func TestRetry(t *testing.T) {
 		}
 		claim(t, s, 700, 2)
 	})
+}
+
+// A server whose isolation is stricter than ours fails transactions that are in each other's way: they are tried again, and
+// what still fails is delivered again.
+func TestSerializationFailures(t *testing.T) {
+	database := newPostgres(t)
+	t.Log("FAULT | PostgreSQL: serialization failures and deadlocks between two instances | I1 I2 I10")
+	strict := database + "?options=-c%20default_transaction_isolation%3Dserializable"
+	stores := []*store.Store{open(t, strict), open(t, strict)}
+	var all sync.WaitGroup
+	var failed atomic.Int32
+	for i := range 60 {
+		for _, s := range stores {
+			all.Go(func() {
+				d := event(fmt.Sprint("e", i), int64(i%5))
+				ctx := context.Background()
+				facts := counter.Facts{
+					Enrolments: []counter.Enrolment{enrolment("s1"), enrolment("s2")},
+					Shipments:  []counter.Shipment{shipment("s2", fmt.Sprint("o", i%20)), shipment("s1", fmt.Sprint("o", i%20))},
+				}
+				_, err := s.Append(ctx, d)
+				if err = errors.Join(err, s.Settle(ctx, d, counter.Settlement{At: 100, Facts: facts})); err != nil {
+					failed.Add(1)
+					again(t, func() error { _, err := s.Append(ctx, d); return err })
+					again(t, func() error { return s.Settle(ctx, d, counter.Settlement{At: 100, Facts: facts}) })
+				}
+			})
+		}
+	}
+	all.Wait()
+	if n := failed.Load(); n > 20 {
+		t.Errorf("%d of 120 failed for being in each other's way, in spite of being tried again", n)
+	}
+	for _, lease := range claim(t, stores[0], 1000, 2) {
+		if lease.Made != 20 {
+			t.Errorf("%s: %d shipments, want 20", lease.Subscription, lease.Made)
+		}
+	}
+	if b, err := stores[1].Backlog(t.Context()); err != nil || b.Events != 0 {
+		t.Errorf("Backlog = %+v, %v; want every event settled", b, err)
+	}
 }

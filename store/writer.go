@@ -18,6 +18,7 @@ const (
 	maxBatchBytes = 4 << 20
 	queueLength   = 4 * maxBatchRows
 	commitWithin  = 10 * time.Second
+	maxInTheWay   = 5 // times that a batch is tried again because another instance was in its way
 )
 
 // writer owns the one write connection of this process. Whoever wants to write puts a job on its queue and waits; it takes
@@ -130,6 +131,12 @@ func (w *writer) commit(batch []*job) {
 		return
 	}
 	err := w.try(batch)
+	for range maxInTheWay {
+		if !inTheWay(err) {
+			break
+		}
+		err = w.try(batch)
+	}
 	if err != nil && len(batch) > 1 && !everyRow(err) {
 		for _, j := range batch {
 			j.done <- w.try([]*job{j})

@@ -36,7 +36,7 @@ var safeguards = []safeguard{
 	{"the lease fence on every write", "store/subscriptions.go", "where id = ? and claim = ? `", "where id = ? and claim <> ? `", "./store -run TestLease"},
 	{"news during a look", "store/subscriptions.go", "news = now.Revision != lease.Revision;", "news = now.Revision < 0;", "./store -run TestNews"},
 	{"an adoption is refused when there are more shipments", "store/subscriptions.go", "if before.Made != step.Made {", "if false {", "./store -run TestRecord"},
-	{"counters sent are recorded before the call", "cancelapp/look.go", "if err := l.record(ctx, counter.Step{Counter: &plan.Counter}); err != nil {", "if err := error(nil); err != nil {", "./cancelapp -run TestHalfDone"},
+	{"counters sent are recorded before the call", "cancelapp/look.go", "if err := l.record(ctx, counter.Step{Counter: &plan.Counter}); err != nil {", "if err := error(nil); err != nil {", "./cancelapp -run TestLateLanding"},
 	{"extra_data is written whole, from a fresh GET", "cancelapp/look.go", "data := l.extra", "data := ordergroove.ExtraData{}", "./cancelapp -run TestHalfDone"},
 	{"an answer that does not show the change is not believed", "cancelapp/look.go", "if plan.Do == done {", "if false {", "./cancelapp -run TestAnswerIsChecked"},
 	{"the counter is derived, not counted down", "counter/ledger.go", "return max(0, l.Due+l.Adjustment-l.Made)", "return max(0, l.Due+l.Adjustment-l.Announced)", "./counter"},
@@ -52,6 +52,9 @@ var safeguards = []safeguard{
 	{"the limit of calls", "ordergroove/client.go", "if err := l.limiter.Wait(r.Context()); err != nil {", "if err := error(nil); err != nil {", "./ordergroove -run TestClientLimit"},
 	{"the whole service pauses when the key is refused", "cancelapp/gate.go", "if now.Before(g.probe) {", "if false {", "./cancelapp -run TestKeyRefused"},
 	{"the breaker for the API as a whole", "cancelapp/gate.go", "} else if g.failing >= shutAfter {", "} else if false {", "./cancelapp -run TestTwelveHours"},
+	{"what another instance was in the way of is tried again", "store/dialect.go", `return ok && (e.Code == "40001" || e.Code == "40P01")`, "return ok && e.Code == \"\"", "./store -run TestSerializationFailures"},
+	{"no statement lives in a session", "store/postgres.go", "c.DefaultQueryExecMode = pgx.QueryExecModeExec", "_ = pgx.QueryExecModeExec", "./cmd/termed -run TestPooler"},
+	{"a newer schema is refused", "store/schema.go", "case stands > known:", "case false:", "./store -run TestNewerSchema"},
 	{"one service a SQLite file", "store/sqlite.go", "if !held {", "if !held && false {", "./store -run TestSQLiteIsOneProcess"},
 }
 
