@@ -1,5 +1,6 @@
 // Command faults writes docs/faults.md from a test run: a line for each fault that a test names, and a line for each
-// safeguard, removed in turn, with the test that turned red. `make faults` runs it.
+// safeguard, removed in turn, with the test that turned red. `make faults` runs it. With -check it takes the test run from
+// its input (go test -json), and compares instead of writing.
 //
 // A test names a fault by logging "FAULT | what goes wrong | which invariants hold".
 package main
@@ -9,7 +10,9 @@ import (
 	"cmp"
 	"encoding/json"
 	"errors"
+	"flag"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"slices"
@@ -51,24 +54,36 @@ Each was taken out of the code in turn, and the tests run: the last column is th
 |---|---|---|
 `
 
+const page = "docs/faults.md"
+
 func main() {
-	if err := run(); err != nil {
+	check := flag.Bool("check", false, "take the test run from the input, and compare instead of writing")
+	flag.Parse()
+	if err := run(*check); err != nil {
 		fmt.Fprintln(os.Stderr, "faults: "+err.Error())
 		os.Exit(1)
 	}
 }
 
-func run() error {
-	var page strings.Builder
-	page.WriteString(head)
-	rows, err := matrix()
+func run(check bool) error {
+	gather := runTests
+	if check {
+		gather = func() (*results, error) { return read(os.Stdin) }
+	}
+	found, err := gather()
 	if err != nil {
 		return err
 	}
-	for _, r := range rows {
-		fmt.Fprintf(&page, "| %s | %s | %s | `%s` |\n", r.fault, r.invariants, r.result, r.test)
+	rows, err := found.matrix()
+	if err != nil {
+		return err
 	}
-	page.WriteString(middle)
+	var text strings.Builder
+	text.WriteString(head)
+	for _, r := range rows {
+		fmt.Fprintf(&text, "| %s | %s | %s | `%s` |\n", r.fault, r.invariants, r.result, r.test)
+	}
+	text.WriteString(middle)
 	var survived error
 	for _, s := range safeguards {
 		test, err := s.remove()
@@ -77,12 +92,23 @@ func run() error {
 			continue
 		}
 		fmt.Fprintf(os.Stderr, "%s: %s\n", s.name, test)
-		fmt.Fprintf(&page, "| %s | `%s` | `%s` |\n", s.name, s.file, test)
+		fmt.Fprintf(&text, "| %s | `%s` | `%s` |\n", s.name, s.file, test)
 	}
 	if survived != nil {
 		return survived
 	}
-	return os.WriteFile("docs/faults.md", []byte(page.String()), 0o644)
+	if !check {
+		return os.WriteFile(page, []byte(text.String()), 0o644)
+	}
+	written, err := os.ReadFile(page)
+	if err != nil {
+		return err
+	}
+	if string(written) != text.String() {
+		return errors.New(page + " says something else than this run; write it anew with make faults")
+	}
+	fmt.Print(found.summary) // go test's own, once more, as the last word
+	return nil
 }
 
 // row is one fault of the matrix.
@@ -90,8 +116,15 @@ type row struct {
 	fault, invariants, result, test string
 }
 
-// matrix runs the tests and gathers the faults that they name.
-func matrix() ([]row, error) {
+// results are what a test run said.
+type results struct {
+	rows    []row             // result holds the package until matrix
+	end     map[string]string // pass, fail or skip, by package and test
+	summary string            // go test's own lines about packages
+}
+
+// runTests runs all tests.
+func runTests() (*results, error) {
 	command := exec.Command("go", "test", "-json", "-count=1", "./...")
 	command.Stderr = os.Stderr
 	out, err := command.StdoutPipe()
@@ -101,9 +134,15 @@ func matrix() ([]row, error) {
 	if err := command.Start(); err != nil {
 		return nil, err
 	}
-	var rows []row
-	results, said := map[string]string{}, map[string]string{}
-	lines := bufio.NewScanner(out)
+	found, err := read(out)
+	return found, errors.Join(err, command.Wait())
+}
+
+// read gathers the faults that tests name, and shows the lines about packages, and all that a failed test said.
+func read(run io.Reader) (*results, error) {
+	found := &results{end: map[string]string{}}
+	said := map[string]string{}
+	lines := bufio.NewScanner(run)
 	lines.Buffer(nil, 16<<20)
 	for lines.Scan() {
 		var e struct{ Action, Package, Test, Output string }
@@ -112,24 +151,33 @@ func matrix() ([]row, error) {
 		}
 		switch e.Action {
 		case "pass", "fail", "skip":
-			results[e.Package+e.Test] = e.Action
+			found.end[e.Package+e.Test] = e.Action
 			if e.Action == "fail" {
-				fmt.Fprint(os.Stderr, said[e.Package+e.Test])
+				fmt.Print(said[e.Package+e.Test])
 			}
 		case "output":
 			said[e.Package+e.Test] += e.Output
+			if e.Test == "" && (strings.HasPrefix(e.Output, "ok ") || strings.HasPrefix(e.Output, "FAIL") || strings.HasPrefix(e.Output, "? ")) {
+				found.summary += e.Output
+				fmt.Print(e.Output)
+			}
 			if _, text, ok := strings.Cut(e.Output, "FAULT | "); ok {
 				fault, invariants, _ := strings.Cut(strings.TrimSpace(text), " | ")
-				rows = append(rows, row{fault, invariants, e.Package, e.Test})
+				found.rows = append(found.rows, row{fault, invariants, e.Package, e.Test})
 			}
 		}
 	}
-	if err := errors.Join(lines.Err(), command.Wait()); err != nil {
-		return nil, fmt.Errorf("running the tests: %w", err)
+	return found, lines.Err()
+}
+
+// matrix is a row for each fault, with its result; one that did not pass is an error.
+func (r *results) matrix() ([]row, error) {
+	if len(r.rows) == 0 {
+		return nil, errors.New("no test named a fault")
 	}
+	rows := slices.Clone(r.rows)
 	for i := range rows {
-		rows[i].result = results[rows[i].result+rows[i].test]
-		if rows[i].result != "pass" {
+		if rows[i].result = r.end[rows[i].result+rows[i].test]; rows[i].result != "pass" {
 			return nil, fmt.Errorf("%s: %s", rows[i].test, rows[i].result)
 		}
 	}
