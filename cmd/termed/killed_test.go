@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -59,14 +60,27 @@ func newNursed(t *testing.T, o ogsim.Options) *nursed {
 	return n
 }
 
+// given are the ports that freeAddress gave out.
+var given sync.Map
+
+// freeAddress returns a loopback address to listen on later, and again after a restart. Its port is below those that the
+// system hands out by itself, or somebody's outgoing connection could take it meanwhile.
 func freeAddress(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for range 1000 {
+		address := fmt.Sprintf("127.0.0.1:%d", 20_000+rand.IntN(10_000))
+		if _, taken := given.LoadOrStore(address, true); taken {
+			continue
+		}
+		l, err := net.Listen("tcp", address)
+		if err != nil {
+			continue
+		}
+		l.Close()
+		return address
 	}
-	defer l.Close()
-	return l.Addr().String()
+	t.Fatal("there is no free port")
+	return ""
 }
 
 // watch starts the service, and again each time that it dies, from then on without a failpoint.

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -64,6 +65,8 @@ max_client_conn = 200
 		_ = pooler.Wait()
 	}()
 
+	waitForPort(t, "127.0.0.1:"+port)
+
 	c := newCluster(t, "postgres://postgres@127.0.0.1:"+port+"/postgres?sslmode=disable", 2)
 	defer c.close()
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
@@ -80,6 +83,19 @@ max_client_conn = 200
 	for _, fault := range report.Faults {
 		t.Error(fault)
 	}
+}
+
+// waitForPort waits until somebody listens.
+func waitForPort(t *testing.T, address string) {
+	t.Helper()
+	for range 500 {
+		if c, err := net.Dial("tcp", address); err == nil {
+			c.Close()
+			return
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	t.Fatalf("nobody listens on %s", address)
 }
 
 // runHere runs a command in this process and returns what it printed.
