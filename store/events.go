@@ -87,7 +87,10 @@ func (s *Store) ClaimEvents(ctx context.Context, at, until int64, n int) ([]orde
 				limit ? `+s.dialect.skipLocked+`)
 			returning created, id, type, received, body, attempts`), until, at, n)
 	})
-	return claimed, wrap("claiming events", err)
+	if err != nil {
+		return nil, wrap("claiming events", err)
+	}
+	return claimed, nil
 }
 
 // nothingDue keeps an idle service from writing: the question is asked on a connection that only reads.
@@ -162,8 +165,9 @@ func (s *Store) RetryEvents(ctx context.Context, id string, at int64) (int64, er
 		where status = 'dead' and (id = ? or ? = '')`, at, id, id)
 }
 
-func (s *Store) retry(ctx context.Context, query string, args ...any) (n int64, err error) {
-	err = s.writer.do(ctx, func(tx *sqlx.Tx) error {
+func (s *Store) retry(ctx context.Context, query string, args ...any) (int64, error) {
+	var n int64
+	err := s.writer.do(ctx, func(tx *sqlx.Tx) error {
 		result, err := tx.Exec(tx.Rebind(query), args...)
 		if err != nil {
 			return err
@@ -171,7 +175,10 @@ func (s *Store) retry(ctx context.Context, query string, args ...any) (n int64, 
 		n, err = result.RowsAffected()
 		return err
 	})
-	return n, wrap("retrying", err)
+	if err != nil {
+		return 0, wrap("retrying", err)
+	}
+	return n, nil
 }
 
 func settled(v counter.Settlement, ours bool) (status string, due *int64) {

@@ -138,7 +138,10 @@ func (s *Store) Prune(ctx context.Context, before int64, n int) (int64, error) {
 			where order_id in (select order_id from orders_read where at < ? limit ?)`), before, n)
 		return err
 	})
-	return gone, wrap("pruning events", err)
+	if err != nil {
+		return 0, wrap("pruning events", err)
+	}
+	return gone, nil
 }
 
 // Backup writes a consistent copy of a SQLite database to a new file, while others go on using it.

@@ -131,7 +131,10 @@ func (s *Store) Record(ctx context.Context, lease counter.Lease, step counter.St
 		after, err = s.held(tx, lease)
 		return err
 	})
-	return after.ledger(), wrap("recording a step of "+lease.Subscription, err)
+	if err != nil {
+		return counter.Ledger{}, wrap("recording a step of "+lease.Subscription, err)
+	}
+	return after.ledger(), nil
 }
 
 // Finish ends a look and lets go of the lease. News since the claim makes the subscription due at once.

@@ -50,7 +50,8 @@ func newWriter(db *sqlx.DB, appendEvents func(*sqlx.Tx, []*ordergroove.Delivery)
 	}
 }
 
-// do runs work in a transaction and answers when it is committed and synced.
+// do runs work in a transaction and answers when it is committed and synced. After an error the work may still be running:
+// what it sets is not to be read then.
 func (w *writer) do(ctx context.Context, work func(*sqlx.Tx) error) error {
 	return w.submit(&job{ctx: ctx, work: work, done: make(chan error, 1)})
 }

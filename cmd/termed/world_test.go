@@ -127,7 +127,11 @@ func (w *world) end(signal syscall.Signal) error {
 	if signal == syscall.SIGKILL {
 		return nil // it cannot end well
 	}
-	return err
+	if err != nil {
+		text, _ := os.ReadFile(w.log)
+		return fmt.Errorf("the service ended with %w:\n%s", err, text)
+	}
+	return nil
 }
 
 func (w *world) close() {
