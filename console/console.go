@@ -4,6 +4,7 @@ package console
 
 import (
 	"context"
+	"io"
 	"log/slog"
 	"net/http"
 	"time"
@@ -21,7 +22,7 @@ type Check struct {
 type Options struct {
 	Checks  []Check
 	Backlog func(ctx context.Context) (any, error) // what is still to be done
-	Log     *slog.Logger
+	Log     *slog.Logger                           // default none
 }
 
 // Handler answers /livez and /readyz.
@@ -30,7 +31,14 @@ func Handler(o Options) http.Handler {
 	engine := gin.New()
 	engine.HandleMethodNotAllowed = true
 	_ = engine.SetTrustedProxies(nil) // nil cannot be malformed
-	engine.Use(gin.CustomRecovery(func(c *gin.Context, _ any) { c.AbortWithStatus(http.StatusInternalServerError) }))
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	// Gin's own recovery prints what panicked to the standard error, past the log.
+	engine.Use(gin.CustomRecoveryWithWriter(io.Discard, func(c *gin.Context, _ any) {
+		o.Log.Error("a page made the console panic", "path", c.FullPath())
+		c.AbortWithStatus(http.StatusInternalServerError)
+	}))
 	engine.GET("/livez", func(c *gin.Context) { c.String(http.StatusOK, "ok\n") })
 	engine.GET("/readyz", o.readyz)
 	return engine

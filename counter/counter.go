@@ -4,10 +4,7 @@
 // It is pure: no input or output, clock, context, log or randomness.
 package counter
 
-import (
-	"fmt"
-	"strconv"
-)
+import "fmt"
 
 // Decide compares what we know with what Ordergroove says, and names the one next thing to do. The term is the one of the
 // remote SKU, or, where that is not termed, the one the subscription started with.
@@ -147,9 +144,4 @@ func decidePrepaid(ledger Ledger, remote Remote) Plan {
 
 func attention(why string) Plan {
 	return Plan{Do: Rest, State: Attention, Reason: why}
-}
-
-// Show is a counter as people read it.
-func (l Ledger) Show() string {
-	return strconv.Itoa(l.Made) + " of " + strconv.Itoa(l.Total())
 }

@@ -1,6 +1,9 @@
 package counter
 
-import "slices"
+import (
+	"slices"
+	"strconv"
+)
 
 // State is where a subscription stands in its term.
 type State string
@@ -87,4 +90,9 @@ func (l Ledger) takenBack() bool {
 // landed is not that: then the last one confirmed still stands.
 func (l Ledger) wentBack(counter int) bool {
 	return l.Written != nil && slices.Index(l.Sent, counter) < slices.Index(l.Sent, *l.Written)
+}
+
+// Show is how far a term is, as people read it.
+func (l Ledger) Show() string {
+	return strconv.Itoa(l.Made) + " of " + strconv.Itoa(l.Total())
 }

@@ -5,11 +5,8 @@ import (
 	"strings"
 
 	"github.com/jackc/pgx/v5/pgconn"
-	"github.com/jmoiron/sqlx"
 	"modernc.org/sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
-
-	"github.com/termed/termed/ordergroove"
 )
 
 // dialect is where the two databases truly differ.
@@ -20,8 +17,6 @@ type dialect struct {
 	lockRow    string // ends a select of a row that the same transaction is going to write
 	bytewise   string // makes a database compare texts byte by byte, as the other does by itself
 	copyInto   string // copies the whole database into a file; "" where the database has tools of its own for that
-	// appendEvents files deliveries in one statement or few, and says which of them were new.
-	appendEvents func(tx *sqlx.Tx, batch []*ordergroove.Delivery) ([]bool, error)
 }
 
 // ordered makes an order by text the same on both databases.

@@ -36,7 +36,7 @@ func openPostgres(ctx context.Context, o Options) (*Store, error) {
 	return &Store{
 		reads:   db,
 		writer:  newWriter(db, appendPostgres),
-		dialect: dialect{skipLocked: "for update skip locked", lockRow: "for update", bytewise: ` collate "C"`, appendEvents: appendPostgres},
+		dialect: dialect{skipLocked: "for update skip locked", lockRow: "for update", bytewise: ` collate "C"`},
 	}, nil
 }
 

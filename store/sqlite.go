@@ -56,7 +56,7 @@ func openSQLite(ctx context.Context, o Options) (_ *Store, err error) {
 	}
 	reads.SetMaxOpenConns(max(4, runtime.NumCPU()))
 	s.reads, s.writer = reads, newWriter(writes, appendSQLite)
-	s.dialect = dialect{copyInto: "vacuum into ?", appendEvents: appendSQLite}
+	s.dialect = dialect{copyInto: "vacuum into ?"}
 	if o.Serve {
 		return s, releaseAll(ctx, writes)
 	}
