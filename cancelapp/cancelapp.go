@@ -41,6 +41,7 @@ type bells interface {
 type api interface {
 	reader
 	changer
+	lister
 }
 
 // changer is the part of the API that changes a subscription; each call answers the subscription as it is then.
@@ -55,6 +56,7 @@ type reader interface {
 	Subscription(ctx context.Context, id string) (ordergroove.Subscription, error)
 	OrderItems(ctx context.Context, order string) ([]ordergroove.Item, error)
 	PlacedItems(ctx context.Context, subscription string) ([]ordergroove.Item, error)
+	Orders(ctx context.Context, subscription string, status int) ([]ordergroove.Order, error)
 }
 
 // Store is what an App needs of the database.
@@ -62,18 +64,26 @@ type Store interface {
 	inbox
 	ledger
 	bells
+	runs
+	pages
+	history
+	rhythm
 }
 
 // Options of an App. The zero value of a field means the default it names.
 type Options struct {
 	Terms   counter.Terms
-	Workers int              // looks, and events, at a time; default 8 each
-	Lease   time.Duration    // how long a claim holds; default 30 s
-	Idle    time.Duration    // the longest time between two looks at the database; default 1 s
-	Grace   time.Duration    // how long Run lets work in hand finish; default 7 s
-	Now     func() time.Time // default time.Now
-	Jitter  func() float64   // in [0, 1); default random
-	Log     *slog.Logger     // default none
+	Workers int           // looks, and events, at a time; default 8 each
+	Lease   time.Duration // how long a claim holds; default 30 s
+	Idle    time.Duration // the longest time between two looks at the database; default 1 s
+	Grace   time.Duration // how long Run lets work in hand finish; default 7 s
+
+	Reconcile Schedule
+	Patience  time.Duration    // how long no webhook may come before that is reported; default learned; negative: for ever
+	Notify    func(Notice)     // told what a person has to know at once; default nobody
+	Now       func() time.Time // default time.Now
+	Jitter    func() float64   // in [0, 1); default random
+	Log       *slog.Logger     // default none
 }
 
 // App does the work; make it with New.
@@ -81,10 +91,15 @@ type App struct {
 	inbox      inbox
 	ledger     ledger
 	bells      bells
+	runs       runs
+	pages      pages
+	history    history
+	rhythm     rhythm
 	api        api
 	gate       *gate
 	translator translator
 	orders     orders
+	silence    silence
 	o          Options
 }
 
@@ -111,11 +126,17 @@ func New(store Store, client api, o Options) *App {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
+	if o.Reconcile.All == 0 {
+		o.Reconcile.All = 24 * time.Hour
+	}
+	if o.Notify == nil {
+		o.Notify = func(Notice) {}
+	}
 	gate := &gate{now: o.Now}
 	behind := gated{client, gate}
 	return &App{
-		inbox: store, ledger: store, bells: store, api: behind, gate: gate,
-		translator: translator{o.Terms, behind, store}, o: o,
+		inbox: store, ledger: store, bells: store, runs: store, pages: store, history: store, rhythm: store,
+		api: behind, gate: gate, translator: translator{o.Terms, behind, store}, silence: silence{bell: make(chan struct{}, 1)}, o: o,
 	}
 }
 
@@ -126,13 +147,24 @@ func (a *App) Ready() error {
 
 // Run works until ctx is done, then lets what is in hand finish within Grace, and breaks off what has not.
 func (a *App) Run(ctx context.Context) {
+	var loops sync.WaitGroup
+	loops.Go(func() { a.work(ctx, true) })
+	loops.Go(func() { a.reconcileOnTime(ctx) })
+	loops.Go(func() { a.listen(ctx) })
+	loops.Wait()
+}
+
+// work does the looks, and the events where it is to, until ctx is done.
+func (a *App) work(ctx context.Context, withEvents bool) {
 	// Work in hand outlives ctx: a look that is broken off is a look to do again.
 	hand, breakOff := context.WithCancel(context.WithoutCancel(ctx))
 	defer breakOff()
-	events := &pool{most: a.o.Workers, bell: a.bells.EventsDue(), idle: a.o.Idle, take: a.takeEvents}
-	looks := &pool{most: a.o.Workers, bell: a.bells.SubscriptionsDue(), idle: a.o.Idle, take: a.takeSubscriptions}
+	pools := []*pool{{most: a.o.Workers, bell: a.bells.SubscriptionsDue(), idle: a.o.Idle, take: a.takeSubscriptions}}
+	if withEvents {
+		pools = append(pools, &pool{most: a.o.Workers, bell: a.bells.EventsDue(), idle: a.o.Idle, take: a.takeEvents})
+	}
 	var loops sync.WaitGroup
-	for _, p := range []*pool{events, looks} {
+	for _, p := range pools {
 		loops.Go(func() { p.run(ctx, hand, a.trouble) })
 	}
 	<-ctx.Done()

@@ -32,24 +32,29 @@ func TestDelay(t *testing.T) {
 	tests := []struct {
 		attempt int
 		asked   time.Duration
+		urgency counter.Urgency
 		jitter  float64
 		want    time.Duration
 	}{
-		{1, 0, 0, 0},
-		{1, 0, 0.5, time.Second},
-		{2, 0, 0.5, 2 * time.Second},
-		{3, 0, 0.5, 4 * time.Second},
-		{8, 0, 0.5, 128 * time.Second},
-		{9, 0, 0.5, 150 * time.Second}, // the cap: 5 min
-		{1000, 0, 0.5, 150 * time.Second},
-		{0, 0, 0.5, time.Second},
-		{1, 30 * time.Second, 0, 30 * time.Second},
-		{1, 30 * time.Second, 0.5, 31 * time.Second}, // never earlier than asked, and not all at the same moment
-		{1, 1e9 * time.Second, 0, 15 * time.Minute},
+		{1, 0, 0, 0, 0},
+		{1, 0, 0, 0.5, time.Second},
+		{2, 0, 0, 0.5, 2 * time.Second},
+		{3, 0, 0, 0.5, 4 * time.Second},
+		{8, 0, 0, 0.5, 128 * time.Second},
+		{9, 0, 0, 0.5, 150 * time.Second}, // the cap: 5 min
+		{1000, 0, 0, 0.5, 150 * time.Second},
+		{0, 0, 0, 0.5, time.Second},
+		{1, 30 * time.Second, 0, 0, 30 * time.Second},
+		{1, 30 * time.Second, 0, 0.5, 31 * time.Second}, // never earlier than asked, and not all at the same moment
+		{1, 1e9 * time.Second, 0, 0, 15 * time.Minute},
+		{9, 0, counter.Background, 0.5, 150 * time.Second},
+		{3, 0, counter.Looming, 0.5, 4 * time.Second},
+		{9, 0, counter.Looming, 0.5, 15 * time.Second}, // the guard's cap: 30 s
+		{9, time.Minute, counter.Looming, 0.5, 75 * time.Second},
 	}
 	for _, test := range tests {
-		if got := cancelapp.Delay(test.attempt, test.asked, test.jitter); got != test.want {
-			t.Errorf("Delay(%d, %v, %v) = %v, want %v", test.attempt, test.asked, test.jitter, got, test.want)
+		if got := cancelapp.Delay(test.attempt, test.asked, test.urgency, test.jitter); got != test.want {
+			t.Errorf("Delay(%d, %v, %d, %v) = %v, want %v", test.attempt, test.asked, test.urgency, test.jitter, got, test.want)
 		}
 	}
 }
@@ -113,6 +118,8 @@ type bubble struct {
 	app  *cancelapp.App
 	stop func()
 
+	client *ordergroove.Client
+
 	terms counter.Terms
 	filed func(ordergroove.Delivery) // told of each event that is filed
 	lands time.Duration              // the next change is answered by a timeout and takes effect so much later
@@ -129,7 +136,7 @@ func inBubble(t *testing.T, o ogsim.Options, test func(*testing.T, *bubble)) {
 		if b.db, err = store.Open(t.Context(), store.Options{Database: path, Serve: true}); err != nil {
 			t.Fatal(err)
 		}
-		client, err := ordergroove.NewClient(ordergroove.Options{
+		b.client, err = ordergroove.NewClient(ordergroove.Options{
 			URL: "http://127.0.0.1", Key: "simulated-api-key", Transport: late{b, direct{b.sim.Handler()}},
 		})
 		if err != nil {
@@ -143,23 +150,32 @@ func inBubble(t *testing.T, o ogsim.Options, test func(*testing.T, *bubble)) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		b.app = cancelapp.New(b.db, client, cancelapp.Options{Terms: b.terms, Jitter: func() float64 { return 0.5 }})
-		ctx, cancel := context.WithCancel(t.Context())
-		done := make(chan struct{})
-		go func() {
-			defer close(done)
-			b.app.Run(ctx)
-		}()
-		b.stop = func() {
-			cancel()
-			<-done
-		}
+		b.start(cancelapp.Options{})
 		test(t, b)
 		b.stop()
 		if err := b.db.Close(); err != nil {
 			t.Error(err)
 		}
 	})
+}
+
+// start runs an app; another is to be stopped first.
+func (b *bubble) start(o cancelapp.Options) {
+	o.Terms, o.Jitter = b.terms, func() float64 { return 0.5 }
+	if o.Patience == 0 {
+		o.Patience = -1 // half a day of fake time is many questions
+	}
+	b.app = cancelapp.New(b.db, b.client, o)
+	ctx, cancel := context.WithCancel(b.t.Context())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		b.app.Run(ctx)
+	}()
+	b.stop = func() {
+		cancel()
+		<-done
+	}
 }
 
 // gift makes a subscription and files its creation.
@@ -226,10 +242,16 @@ func (b *bubble) settled() {
 	b.t.Fatal("there is still work after a day")
 }
 
+// judge holds a gift to the simulator's record.
 func (b *bubble) judge(sub ogsim.Subscription) {
 	b.t.Helper()
+	b.judgeAt(sub, 2)
+}
+
+func (b *bubble) judgeAt(sub ogsim.Subscription, due int) {
+	b.t.Helper()
 	now, _ := b.sim.Subscription(sub.ID)
-	for _, fault := range ogsim.Judge(now, 2, sub.ExtraData) {
+	for _, fault := range ogsim.Judge(now, due, sub.ExtraData) {
 		b.t.Error(fault)
 	}
 }

@@ -20,11 +20,11 @@ func (a *App) takeEvents(ctx context.Context, n int) ([]piece, error) {
 	if err != nil {
 		return nil, err
 	}
-	return pieces(claimed, a.workTime(), a.work), nil
+	return pieces(claimed, a.workTime(), a.settleEvent), nil
 }
 
-// work settles one event: its facts go into the ledger, or it is tried again later, or it is buried.
-func (a *App) work(ctx context.Context, d ordergroove.Delivery) {
+// settleEvent settles one event: its facts go into the ledger, or it is tried again later, or it is buried.
+func (a *App) settleEvent(ctx context.Context, d ordergroove.Delivery) {
 	v := counter.Settlement{At: a.now()}
 	envelope, err := ordergroove.ParseEnvelope(d.Body)
 	if err != nil {
@@ -56,7 +56,7 @@ func (a *App) inVain(v *counter.Settlement, d ordergroove.Delivery, err error) {
 		log.Error("an event can never be worked on; it is kept as dead")
 		return
 	}
-	v.Next, v.Attempts = a.again(err, d.Attempts, v.At)
+	v.Next, v.Attempts = a.again(err, d.Attempts, counter.News, v.At)
 	log.Warn("an event has to wait", "attempts", v.Attempts)
 }
 

@@ -117,6 +117,32 @@ func through[T any](g *gate, call func() (T, error)) (T, error) {
 	return answer, err
 }
 
+// list is through for what only a key with Bulk Operations may ask (contract, section 2): that it is refused says nothing
+// about the other calls.
+func list[T any](g *gate, call func() (T, error)) (T, error) {
+	if err := g.enter(); err != nil {
+		var none T
+		return none, err
+	}
+	answer, err := call()
+	if !errors.Is(err, ordergroove.ErrUnauthorized) {
+		g.heard(err)
+	}
+	return answer, err
+}
+
+func (g gated) Subscriptions(ctx context.Context, q ordergroove.SubscriptionQuery, from string) (ordergroove.Page[ordergroove.Subscription], error) {
+	return list(g.gate, func() (ordergroove.Page[ordergroove.Subscription], error) { return g.api.Subscriptions(ctx, q, from) })
+}
+
+func (g gated) UpcomingItems(ctx context.Context, from string) (ordergroove.Page[ordergroove.Item], error) {
+	return list(g.gate, func() (ordergroove.Page[ordergroove.Item], error) { return g.api.UpcomingItems(ctx, from) })
+}
+
+func (g gated) Orders(ctx context.Context, id string, status int) ([]ordergroove.Order, error) {
+	return through(g.gate, func() ([]ordergroove.Order, error) { return g.api.Orders(ctx, id, status) })
+}
+
 func (g gated) OrderItems(ctx context.Context, order string) ([]ordergroove.Item, error) {
 	return through(g.gate, func() ([]ordergroove.Item, error) { return g.api.OrderItems(ctx, order) })
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/termed/termed/counter"
 	"github.com/termed/termed/failpoint"
@@ -36,20 +37,25 @@ func (a *App) takeSubscriptions(ctx context.Context, n int) ([]piece, error) {
 
 // look brings one subscription to its level and lets go of its lease.
 func (a *App) look(ctx context.Context, lease counter.Lease) {
-	l := &look{App: a, lease: lease, page: lease.Ledger}
+	ctx = ordergroove.WithUrgency(ctx, ordergroove.Urgency(lease.Urgency)) // their values are the same, the greater the sooner
+	l := &look{App: a, api: a.api, ledger: a.ledger, lease: lease, page: lease.Ledger}
 	err := l.level(ctx)
-	outcome := counter.Outcome{At: a.now()}
+	outcome := counter.Outcome{At: a.now(), Urgency: lease.Urgency}
 	switch {
 	case err == nil:
 	case errors.Is(err, counter.ErrLeaseLost):
 		a.o.Log.Warn("a lease ran out in the middle of a look; whoever holds it now goes on", "subscription", lease.Subscription)
 		return
 	case errors.Is(err, ordergroove.ErrNotFound):
+		l.page.Live = false
 		l.rest(counter.Plan{State: counter.Attention, Reason: "Ordergroove does not know it any more"})
 	case errors.Is(err, ordergroove.ErrRejected):
 		l.rest(counter.Plan{State: counter.Attention, Reason: err.Error()})
+		if l.page.Looming() {
+			outcome.Next, outcome.Attempts = outcome.At+guardEvery.Milliseconds(), lease.Attempts+1
+		}
 	default:
-		outcome.Next, outcome.Attempts = a.again(err, lease.Attempts, outcome.At)
+		outcome.Next, outcome.Attempts = a.again(err, lease.Attempts, l.urgency(), outcome.At)
 		if wholeAPI(err) {
 			outcome.Next = outcome.At // the gate holds it back, and it goes on as soon as that opens
 		}
@@ -57,6 +63,9 @@ func (a *App) look(ctx context.Context, lease counter.Lease) {
 	}
 	if err != nil {
 		outcome.Error = err.Error()
+	}
+	if l.page.Looming() && (l.page.State == counter.Attention || outcome.Attempts >= guardAfter) {
+		l.guard(ctx)
 	}
 	outcome.Ledger, outcome.Entries = l.page, l.entries
 	if l.page.State == counter.Attention {
@@ -73,6 +82,8 @@ func (a *App) look(ctx context.Context, lease counter.Lease) {
 // look is one subscription in hand.
 type look struct {
 	*App
+	api     api    // Ordergroove, or what stands in for it in a rehearsal
+	ledger  ledger // the store, or what stands in for it
 	lease   counter.Lease
 	page    counter.Ledger
 	remote  ordergroove.Subscription
@@ -92,9 +103,7 @@ func (l *look) level(ctx context.Context) error {
 	failpoint.Hit("after-get")
 	var done counter.Action
 	for range maxActions {
-		l.see(remote)
-		term := l.term()
-		plan := counter.Decide(term, l.page, l.view(term.Keys))
+		term, plan := l.decide(remote)
 		if plan.Do == counter.Rest {
 			l.rest(plan)
 			return nil
@@ -103,6 +112,9 @@ func (l *look) level(ctx context.Context) error {
 			return fmt.Errorf("the answer does not show what was asked of it (%s): %w", done, ordergroove.ErrUnavailable)
 		}
 		done = plan.Do
+		if l.page.Looming() {
+			ctx = ordergroove.WithUrgency(ctx, ordergroove.Urgent)
+		}
 		if remote, err = l.act(ctx, term, plan); err != nil {
 			return err
 		}
@@ -110,11 +122,25 @@ func (l *look) level(ctx context.Context) error {
 	return fmt.Errorf("it does not stay as we leave it: %w", ordergroove.ErrUnavailable)
 }
 
-// see takes an answer for what the subscription is now.
+// decide takes an answer for what the subscription is now, and says what to do.
+func (l *look) decide(remote ordergroove.Subscription) (counter.Term, counter.Plan) {
+	l.see(remote)
+	term := l.term()
+	return term, counter.Decide(term, l.page, l.view(term.Keys))
+}
+
+// urgency is the look's by now: the last box may have been counted in it.
+func (l *look) urgency() counter.Urgency {
+	if l.page.Looming() {
+		return counter.Looming
+	}
+	return l.lease.Urgency
+}
+
 func (l *look) see(remote ordergroove.Subscription) {
 	extra, err := ordergroove.ParseExtraData(remote.ExtraData)
 	l.remote, l.extra, l.broken = remote, extra, err != nil
-	l.page.Live = remote.Live
+	l.page.Live, l.page.Prepaid = remote.Live, remote.Prepaid != nil
 	if term, ok := l.o.Terms.Of(remote.Product); ok && l.page.Fresh() {
 		l.page = l.page.Under(term, remote.Product) // what an item said of the SKU was provisional
 	}
@@ -184,30 +210,71 @@ func (l *look) recount(ctx context.Context) (ordergroove.Subscription, error) {
 	if err != nil {
 		return ordergroove.Subscription{}, err
 	}
-	step := counter.Step{}
-	for _, item := range items {
-		if item.Subscription == l.page.Subscription && item.Order != "" {
-			step.Shipments = append(step.Shipments, shipment(item, counter.Reconciled, l.now()))
-		}
+	all := byOrder(foundByAsking(l.page.Subscription, items, l.now()))
+	found, err := l.sinceTermed(ctx, all)
+	if err != nil {
+		return ordergroove.Subscription{}, err
+	}
+	if keys := l.term().Keys; counter.Agrees(l.page, l.view(keys), keys, len(all)) {
+		found = all
 	}
 	l.counted = true
-	return l.remote, l.record(ctx, step)
+	for _, s := range without(all, found) {
+		l.enter("left out", "", s.Order, "it carried "+s.SKU+", and was placed before the product was swapped for a termed one")
+	}
+	return l.remote, l.record(ctx, counter.Step{Shipments: found})
+}
+
+// foundByAsking makes a shipment of each item that is the subscription's part in an order.
+func foundByAsking(subscription string, items []ordergroove.Item, at int64) []counter.Shipment {
+	var shipments []counter.Shipment
+	for _, item := range items {
+		if item.Subscription == subscription && item.Order != "" {
+			shipments = append(shipments, shipment(item, counter.Reconciled, at))
+		}
+	}
+	return shipments
+}
+
+// sinceTermed leaves out the orders from before the subscription's product was swapped for a termed one. Items carry no date,
+// so where that may have been, and some are of untermed products, their orders are asked for.
+func (l *look) sinceTermed(ctx context.Context, shipments []counter.Shipment) ([]counter.Shipment, error) {
+	if l.page.TermedFrom == 0 || !slices.ContainsFunc(shipments, l.untermed) {
+		return shipments, nil
+	}
+	orders, err := l.api.Orders(ctx, l.page.Subscription, ordergroove.StatusSuccess)
+	if err != nil {
+		return nil, err
+	}
+	for _, o := range orders {
+		for i := range shipments {
+			if shipments[i].Order == o.ID && !o.Place.IsZero() {
+				shipments[i].At = o.Place.UnixMilli()
+			}
+		}
+	}
+	return l.o.Terms.SinceTermed(shipments, l.page.TermedFrom), nil
+}
+
+func (l *look) untermed(s counter.Shipment) bool {
+	_, termed := l.o.Terms.Of(s.SKU)
+	return !termed
 }
 
 func (l *look) adopt(ctx context.Context, plan counter.Plan) (ordergroove.Subscription, error) {
-	entry := l.entry(plan.What, fmt.Sprint(l.page.Remaining()), fmt.Sprint(plan.Counter), plan.Why)
+	entry := l.entry(plan.What, fmt.Sprint(l.page.Remaining()), fmt.Sprint(*plan.Counter), plan.Why)
 	entry.Actor = counter.ByOrdergroove
 	err := l.record(ctx, counter.Step{
-		Counter: &plan.Counter, Adjustment: &plan.Adjustment, Made: l.page.Made, Entries: []counter.Entry{entry},
+		Counter: plan.Counter, Adjustment: &plan.Adjustment, Made: l.page.Made, Entries: []counter.Entry{entry},
 	})
-	l.page.Written = &plan.Counter
+	l.page.Written = plan.Counter
 	return l.remote, err
 }
 
 // write overwrites extra_data with what was read and our members. The counter is committed as sent before the call: after
 // a crash in between, it tells our own half-done write from somebody else's edit.
 func (l *look) write(ctx context.Context, term counter.Term, plan counter.Plan) (ordergroove.Subscription, error) {
-	if err := l.record(ctx, counter.Step{Counter: &plan.Counter}); err != nil {
+	if err := l.record(ctx, counter.Step{Counter: plan.Counter}); err != nil {
 		return ordergroove.Subscription{}, err
 	}
 	failpoint.Hit("counter-stored")
@@ -218,15 +285,18 @@ func (l *look) write(ctx context.Context, term counter.Term, plan counter.Plan) 
 	for _, key := range plan.Unset {
 		data = data.Without(key)
 	}
-	before, _ := l.extra.Get(term.Keys.Counter)
 	answer, err := l.api.UpdateExtraData(ctx, l.page.Subscription, data)
 	if err != nil {
 		return answer, err
 	}
 	failpoint.Hit("patch-answered")
-	written := plan.Counter
-	l.page.Written = &written
-	l.enter(plan.What, string(before), fmt.Sprintf("%q", fmt.Sprint(plan.Counter)), plan.Why)
+	if plan.Counter == nil {
+		l.enter(plan.What, "", strings.Join(slices.Sorted(maps.Keys(plan.Set)), ", "), plan.Why)
+		return answer, nil
+	}
+	l.page.Written = plan.Counter
+	before, _ := l.extra.Get(term.Keys.Counter)
+	l.enter(plan.What, string(before), fmt.Sprintf("%q", fmt.Sprint(*plan.Counter)), plan.Why)
 	return answer, nil
 }
 
@@ -237,7 +307,7 @@ func (l *look) record(ctx context.Context, step counter.Step) error {
 	if err != nil {
 		return err
 	}
-	after.Written, after.Live, after.State = l.page.Written, l.page.Live, l.page.State
+	after.Written, after.Live, after.Prepaid, after.State = l.page.Written, l.page.Live, l.page.Prepaid, l.page.State
 	l.page = after
 	return nil
 }
@@ -251,6 +321,9 @@ func (l *look) rest(plan counter.Plan) {
 	l.page.State, l.page.Reason = plan.State, plan.Reason
 	if l.page.Remaining() > 0 {
 		l.page.CancelSent = false // the term goes on; a cancel sent for an end that was taken back is history
+	}
+	if !l.page.Looming() {
+		l.page.ExtraOrder, l.page.ExtraPlace = "", 0
 	}
 	l.page.Completed = plan.State == counter.Completed || l.page.Completed && l.page.Remaining() == 0
 	if plan.State != before {

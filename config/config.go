@@ -23,6 +23,7 @@ type Config struct {
 	Webhook     Webhook
 	Keys        Keys
 	KeepEvents  time.Duration // how long settled events are remembered
+	Reconcile   Reconcile
 	Terms       []Term
 }
 
@@ -44,7 +45,14 @@ type Ordergroove struct {
 type Webhook struct {
 	MaxAge   time.Duration
 	MaxAhead time.Duration
-	MaxBody  int // bytes
+	MaxBody  int           // bytes
+	Silence  time.Duration // how long none may come before that is reported; 0: learned; negative: for ever
+}
+
+// Reconcile is how often everything is compared with Ordergroove.
+type Reconcile struct {
+	Every time.Duration // what was updated lately; 0: never
+	Full  time.Duration // everything
 }
 
 // Keys names our members of a subscription's extra_data.
@@ -59,6 +67,7 @@ type Term struct {
 	Shipments     int
 	FirstShipment string // "checkout" or "recurring"
 	CancelReason  string // "<code>|<details>", or ""
+	KeepRenewal   bool   // leave the renewal behaviour of prepaid subscriptions as it is
 }
 
 // Secret is a text that masks itself wherever it is printed, logged or marshalled; Reveal gives it.

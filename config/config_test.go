@@ -37,7 +37,8 @@ ordergroove:
   api_key: ${ORDERGROOVE_API_KEY}
   webhook_keys: [ "${ORDERGROOVE_WEBHOOK_KEY}", "old$$key" ]
   requests_per_minute: ${RATE:-2_700}
-webhook: { max_age: 96h, max_ahead: 1m, max_body: 65536 }
+webhook: { max_age: 96h, max_ahead: 1m, max_body: 65536, silence: 6h }
+reconcile: { every: 30m, full: 12h }
 keep_events: 120h
 extra_data_keys: { counter: boxes_left }
 terms:
@@ -50,6 +51,7 @@ terms:
       - SIX
     shipments: 6
     first_shipment: recurring
+    prepaid_renewal: keep
 `), environment(keys))
 	if err != nil {
 		t.Fatal(err)
@@ -63,13 +65,14 @@ terms:
 			APIURL: "https://staging.restapi.ordergroove.com", APIKey: "api-key", WebhookKeys: []config.Secret{"hook-key", "old$key"},
 			RequestsPerMinute: 2700,
 		},
-		Webhook:    config.Webhook{MaxAge: 96 * time.Hour, MaxAhead: time.Minute, MaxBody: 65536},
+		Webhook:    config.Webhook{MaxAge: 96 * time.Hour, MaxAhead: time.Minute, MaxBody: 65536, Silence: 6 * time.Hour},
+		Reconcile:  config.Reconcile{Every: 30 * time.Minute, Full: 12 * time.Hour},
 		Keys:       config.Keys{Counter: "boxes_left", Termed: "termed", Hide: "hide"},
 		KeepEvents: 120 * time.Hour,
 		Terms: []config.Term{
 			// SKUs are what is spelled: as YAML, 0123 would be 83 and 1e3 a thousand.
 			{Name: "Three-month gift", SKUs: []string{"GIFT-3MO", "0123", "1e3", "0x1F", "yes", "no", "1.10"}, Shipments: 3, FirstShipment: "checkout", CancelReason: "1|Gift complete"},
-			{Name: "Programme", SKUs: []string{"SIX"}, Shipments: 6, FirstShipment: "recurring"},
+			{Name: "Programme", SKUs: []string{"SIX"}, Shipments: 6, FirstShipment: "recurring", KeepRenewal: true},
 		},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
@@ -85,7 +88,7 @@ func TestDefaults(t *testing.T) {
 	if got.Listen != "127.0.0.1:8080" || got.Console.Listen != "127.0.0.1:8081" || got.Database != "termed.db" ||
 		got.Ordergroove.APIURL != "https://restapi.ordergroove.com" || got.Ordergroove.RequestsPerMinute != 5400 ||
 		got.Webhook != (config.Webhook{MaxAge: 72 * time.Hour, MaxAhead: 5 * time.Minute, MaxBody: 1 << 20}) ||
-		got.KeepEvents != 720*time.Hour || got.Keys != (config.Keys{Counter: "fulfillment_counter", Termed: "termed", Hide: "hide"}) {
+		got.KeepEvents != 720*time.Hour || got.Reconcile != (config.Reconcile{Every: time.Hour, Full: 24 * time.Hour}) || got.Terms[0].KeepRenewal || got.Keys != (config.Keys{Counter: "fulfillment_counter", Termed: "termed", Hide: "hide"}) {
 		t.Errorf("defaults = %+v", got)
 	}
 }
@@ -107,6 +110,26 @@ func TestStarter(t *testing.T) {
 	_, err = config.Parse("termed.yaml", config.Starter, environment(nil))
 	if problems, ok := err.(config.Problems); !ok || len(problems) != 2 {
 		t.Errorf("without keys: %v, want a problem for each", err)
+	}
+}
+
+// Words stand for what no time says; a full comparison is never more frequent than the others.
+func TestTimesInWords(t *testing.T) {
+	tests := []struct {
+		yaml      string
+		reconcile config.Reconcile
+		silence   time.Duration
+	}{
+		{"reconcile: { every: off }", config.Reconcile{Full: 24 * time.Hour}, 0},
+		{"reconcile: { every: 48h }", config.Reconcile{Every: 48 * time.Hour, Full: 48 * time.Hour}, 0},
+		{"webhook: { silence: off }", config.Reconcile{Every: time.Hour, Full: 24 * time.Hour}, -1},
+		{"webhook: { silence: learned }", config.Reconcile{Every: time.Hour, Full: 24 * time.Hour}, 0},
+	}
+	for _, test := range tests {
+		got, err := config.Parse("t", []byte(minimal+test.yaml), environment(keys))
+		if err != nil || got.Reconcile != test.reconcile || got.Webhook.Silence != test.silence {
+			t.Errorf("%s: %+v, silence %v, %v", test.yaml, got.Reconcile, got.Webhook.Silence, err)
+		}
 	}
 }
 
@@ -136,7 +159,7 @@ terms:
   - shipments: 3
 `, `
 t:2:9: listen: "8080" is no address to listen on; write host:port, for example 127.0.0.1:8080 or :8080
-t:3:1: unknown key "listn" in the file; there can be: listen, database, migrate, keep_events, console, ordergroove, webhook, extra_data_keys, terms
+t:3:1: unknown key "listn" in the file; there can be: listen, database, migrate, keep_events, console, ordergroove, webhook, reconcile, extra_data_keys, terms
 t:4:38: unknown key "colour" in console; there can be: listen, password
 t:5:11: database: mysql is no database of ours; write a file name for SQLite, or postgres://user@host/database
 t:7:12: api_url: http would send the API key in the clear to restapi.ordergroove.com; write https://restapi.ordergroove.com
@@ -174,6 +197,14 @@ t:4:18: two of the keys have the same name; give each its own`},
 t:4:11: database: ${ without a name and } after it; write ${NAME} or ${NAME:-default}, or $${ for the characters themselves`},
 		{"more than a host", strings.Replace(minimal, "{ api_key", "{ api_url: https://u:p@x/path, api_key", 1), `
 t:2:25: api_url: it is more than a host; write https://restapi.ordergroove.com, the paths are added`},
+		{"times that are none", minimal + "reconcile: { every: hourly, full: daily }\nwebhook: { silence: never }\n", `
+t:4:21: every is "hourly"; write off, or a time of at least 1s, for example 30s, 5m or 72h
+t:4:35: full is "daily"; write a time of at least 1s, for example 30s, 5m or 72h
+t:5:21: silence is "never"; write learned, or off, or a time of at least 1s, for example 30s, 5m or 72h`},
+		{"everything more often than the rest", minimal + "reconcile: { every: 2h, full: 1h }\n", `
+t:4:31: reconcile.full is shorter than reconcile.every; make it at least 2h0m0s`},
+		{"a renewal of its own", strings.Replace(minimal, "shipments: 3", "shipments: 3, prepaid_renewal: stop", 1), `
+t:3:66: prepaid_renewal: "stop" is neither cancel (a prepaid subscription ends when what was paid for is used up) nor keep (its renewal is left as it is)`},
 		{"two documents", minimal + "---\nlisten: x\n", "\nt:5:1: a second document starts here; write one"},
 	}
 	for _, test := range tests {

@@ -38,11 +38,23 @@ func (r *reader) config(top section) Config {
 		MaxAge:   hook.duration("max_age", 72*time.Hour, time.Minute),
 		MaxAhead: hook.duration("max_ahead", 5*time.Minute, 0),
 		MaxBody:  hook.number("max_body", 1<<20, 1<<10, 64<<20),
+		Silence:  hook.durationOr("silence", map[string]time.Duration{"learned": 0, "off": -1}, 0, time.Second),
 	}
 	hook.end()
 	if at, set := top.value("keep_events"); set && c.KeepEvents < c.Webhook.MaxAge {
 		r.wrong(at, "keep_events is shorter than webhook.max_age, so a late duplicate would be taken for news; make it at least %s", c.Webhook.MaxAge)
 	}
+
+	reconcile := top.section("reconcile")
+	c.Reconcile = Reconcile{
+		Every: reconcile.durationOr("every", map[string]time.Duration{"off": 0}, time.Hour, time.Second),
+		Full:  reconcile.duration("full", 24*time.Hour, time.Second),
+	}
+	reconcile.end()
+	if at, set := reconcile.value("full"); set && c.Reconcile.Full < c.Reconcile.Every {
+		r.wrong(at, "reconcile.full is shorter than reconcile.every; make it at least %s", c.Reconcile.Every)
+	}
+	c.Reconcile.Full = max(c.Reconcile.Full, c.Reconcile.Every)
 
 	keys := top.section("extra_data_keys")
 	c.Keys = Keys{
@@ -81,6 +93,7 @@ func (r *reader) terms(top section) []Term {
 			t.SKUs = append(t.SKUs, sku.text)
 		}
 		t.CancelReason = r.cancelReason(s.section("cancel_reason"))
+		t.KeepRenewal = s.text("prepaid_renewal", "cancel", r.prepaidRenewal) == "keep"
 		s.end()
 		terms = append(terms, t)
 	}
@@ -109,6 +122,13 @@ func (r *reader) firstShipment(v string) string {
 		return ""
 	}
 	return fmt.Sprintf("%q is neither checkout (the checkout's own order is box 1) nor recurring (box 1 is the first recurring order)", v)
+}
+
+func (r *reader) prepaidRenewal(v string) string {
+	if v == "cancel" || v == "keep" {
+		return ""
+	}
+	return fmt.Sprintf("%q is neither cancel (a prepaid subscription ends when what was paid for is used up) nor keep (its renewal is left as it is)", v)
 }
 
 func (r *reader) migrate(v string) string {

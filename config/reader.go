@@ -3,6 +3,7 @@ package config
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -230,6 +231,11 @@ func (s section) number(key string, otherwise, least, most int) int {
 }
 
 func (s section) duration(key string, otherwise, least time.Duration) time.Duration {
+	return s.durationOr(key, nil, otherwise, least)
+}
+
+// durationOr is duration, or one of a few words.
+func (s section) durationOr(key string, words map[string]time.Duration, otherwise, least time.Duration) time.Duration {
 	node, ok := s.value(key)
 	if !ok {
 		return otherwise
@@ -238,9 +244,16 @@ func (s section) duration(key string, otherwise, least time.Duration) time.Durat
 	if !ok {
 		return otherwise
 	}
+	if d, known := words[text]; known {
+		return d
+	}
 	d, err := time.ParseDuration(text)
 	if err != nil || d < least {
-		s.r.wrong(node, "%s is %q; write a time of at least %s, for example 30s, 5m or 72h", key, text, least)
+		instead := ""
+		for _, word := range slices.Sorted(maps.Keys(words)) {
+			instead += word + ", or "
+		}
+		s.r.wrong(node, "%s is %q; write %sa time of at least %s, for example 30s, 5m or 72h", key, text, instead, least)
 		return otherwise
 	}
 	return d

@@ -1,5 +1,5 @@
-// Package console owns the operators' address: whether the process lives, whether it can do its work, and how much is
-// waiting. It listens on loopback unless told otherwise, and never on the door's address.
+// Package console owns the operators' address: whether the process lives, whether it can do its work, how much is waiting,
+// and figures for a monitor. It listens on loopback unless told otherwise, and never on the door's address.
 package console
 
 import (
@@ -22,10 +22,15 @@ type Check struct {
 type Options struct {
 	Checks  []Check
 	Backlog func(ctx context.Context) (any, error) // what is still to be done
-	Log     *slog.Logger                           // default none
+	Details map[string]Detail                      // what /readyz?verbose says besides
+	Metrics []Metric
+	Log     *slog.Logger // default none
 }
 
-// Handler answers /livez and /readyz.
+// Detail is something to know about the service that does not make it unready.
+type Detail func(ctx context.Context) (any, error)
+
+// Handler answers /livez, /readyz and /metrics.
 func Handler(o Options) http.Handler {
 	gin.SetMode(gin.ReleaseMode)
 	engine := gin.New()
@@ -41,6 +46,7 @@ func Handler(o Options) http.Handler {
 	}))
 	engine.GET("/livez", func(c *gin.Context) { c.String(http.StatusOK, "ok\n") })
 	engine.GET("/readyz", o.readyz)
+	engine.GET("/metrics", gin.WrapH(metrics(o.Metrics)))
 	return engine
 }
 
@@ -57,7 +63,7 @@ func Server(handler http.Handler, log *slog.Logger) *http.Server {
 	}
 }
 
-// readyz answers 200 when every check is right, else 503; the body says which is not, and why.
+// readyz answers 200 when every check is right, else 503; the body says which is not, and why. With ?verbose it says more.
 func (o Options) readyz(c *gin.Context) {
 	ctx, cancel := context.WithTimeout(c.Request.Context(), 3*time.Second)
 	defer cancel()
@@ -71,6 +77,13 @@ func (o Options) readyz(c *gin.Context) {
 	body := gin.H{"ready": status == http.StatusOK, "checks": checks}
 	if backlog, err := o.Backlog(ctx); err == nil {
 		body["backlog"] = backlog
+	}
+	if _, verbose := c.GetQuery("verbose"); verbose {
+		for name, detail := range o.Details {
+			if value, err := detail(ctx); err == nil {
+				body[name] = value
+			}
+		}
 	}
 	c.JSON(status, body)
 }

@@ -10,10 +10,10 @@ import "fmt"
 // remote SKU, or, where that is not termed, the one the subscription started with.
 func Decide(term Term, ledger Ledger, remote Remote) Plan {
 	switch {
-	case !remote.Termed && remote.SKU != ledger.SKU:
+	case !remote.Termed && (remote.SKU != ledger.SKU || ledger.State == Released):
 		return Plan{Do: Rest, State: Released, Reason: fmt.Sprintf("its product is %s, which no term names", remote.SKU)}
 	case remote.Prepaid:
-		return decidePrepaid(ledger, remote)
+		return decidePrepaid(term, remote)
 	case remote.Broken:
 		return attention("extra_data is not an object: nothing can be added to it without losing what is there")
 	}
@@ -35,7 +35,7 @@ func decideUnknown(ledger Ledger, remote Remote, found int) Plan {
 	if !remote.Recounted {
 		return Plan{Do: Recount, State: ledger.State, What: "recounted", Why: fmt.Sprintf("the counter is %d, which we never sent", found)}
 	}
-	plan := Plan{Do: Adopt, State: ledger.State, Counter: found, Adjustment: ledger.Adjustment, What: "adopted"}
+	plan := Plan{Do: Adopt, State: ledger.State, Counter: &found, Adjustment: ledger.Adjustment, What: "adopted"}
 	behind := found - ledger.Remaining()
 	asCounted := found - ledger.Due + ledger.Made // with all orders placed counted in what was found
 	unwritten := 0                                // boxes since the counter that we wrote last
@@ -82,7 +82,11 @@ func decideLevel(term Term, ledger Ledger, remote Remote, counter reading) Plan 
 	case !remote.Live:
 		state, reason = Ended, fmt.Sprintf("cancelled by somebody else with %d to go", remaining)
 	}
-	plan := Plan{Do: Rest, State: state, Reason: reason, Counter: remaining}
+	if (state == Ended) != (ledger.State == Ended) && !ledger.Fresh() && !remote.Recounted {
+		// An order whose news is lost is found by comparing what is live; nobody compares what is not.
+		return Plan{Do: Recount, State: ledger.State, What: "recounted", Why: "it was cancelled early, or is live again: what was placed until then counts"}
+	}
+	plan := Plan{Do: Rest, State: state, Reason: reason, Counter: &remaining}
 	plan.Set, plan.Unset = differences(term.Keys, ledger, remote)
 	switch {
 	case len(plan.Set)+len(plan.Unset) > 0:
@@ -130,16 +134,24 @@ func wording(ledger Ledger, counter reading) (what, why string) {
 	return "counter", fmt.Sprintf("%d of %d recurring orders placed", ledger.Made, ledger.Total())
 }
 
-// decidePrepaid leaves counting to Ordergroove, which refuses to cancel a prepaid subscription (contract, section 2), and
-// sees to it that it is not renewed.
-func decidePrepaid(ledger Ledger, remote Remote) Plan {
+// decidePrepaid leaves counting to Ordergroove, which refuses to cancel a prepaid subscription (contract, section 2): it is
+// made to end by itself where the term says so, and hidden when it has.
+func decidePrepaid(term Term, remote Remote) Plan {
+	hidden := remote.Extra[term.Keys.Hide] == hideValue
 	switch {
-	case !remote.Live:
-		return Plan{Do: Rest, State: Completed}
-	case remote.RenewalBehavior != "cancel":
+	case remote.Live && remote.RenewalBehavior != "cancel" && !term.KeepRenewal:
 		return Plan{Do: Renew, State: Active, What: "renewal behavior", Why: "prepaid: Ordergroove counts, and ends it when what was paid for is used up"}
+	case remote.Live:
+		return Plan{Do: Rest, State: Active}
+	case hidden:
+		return Plan{Do: Rest, State: Completed}
+	case remote.Broken:
+		return attention("extra_data is not an object: nothing can be added to it without losing what is there")
 	}
-	return Plan{Do: Rest, State: Active}
+	return Plan{
+		Do: Write, State: Completing, Set: map[string]string{term.Keys.Hide: hideValue},
+		What: "hidden", Why: "prepaid, and what was paid for is used up",
+	}
 }
 
 func attention(why string) Plan {

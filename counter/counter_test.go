@@ -39,7 +39,12 @@ func reactivated(at int64) func(*counter.Ledger) {
 }
 func shipped(at int64) func(*counter.Ledger) { return func(l *counter.Ledger) { l.LastShipment = at } }
 func cancelSent(l *counter.Ledger)           { l.CancelSent = true }
-func enrolled(l *counter.Ledger)             { l.State = counter.Enrolled }
+func released(l *counter.Ledger)             { l.State = counter.Released }
+func ended(l *counter.Ledger)                { l.State = counter.Ended }
+func swappedTo(sku string) func(*counter.Ledger) {
+	return func(l *counter.Ledger) { l.SKU = sku }
+}
+func enrolled(l *counter.Ledger) { l.State = counter.Enrolled }
 
 // remote is a live gift at Ordergroove whose members of ours are given as JSON, "" for none.
 func remote(counterJSON string, changes ...func(*counter.Remote)) counter.Remote {
@@ -81,6 +86,7 @@ func TestDecide(t *testing.T) {
 	}{
 		{"the product is none of ours: a one-time swap had brought it in", page(enrolled, announced(1)), remote("", untermed), "rest", counter.Released},
 		{"the product is none of ours any more", page(sent(2), written(2)), remote(`"2"`, untermed), "rest", counter.Released},
+		{"released before, and looked at again", page(made(2), sent(2, 1), released, swappedTo("COFFEE")), remote(`"1"`, untermed), "rest", counter.Released},
 		{"extra_data is no object", page(enrolled), remote("", broken), "rest", counter.Attention},
 		{"the counter is text", page(sent(2), written(2)), remote(`"two"`), "rest", counter.Attention},
 		{"the counter is empty text", page(sent(2), written(2)), remote(`""`), "rest", counter.Attention},
@@ -138,13 +144,20 @@ func TestDecide(t *testing.T) {
 		{"set to zero by somebody", page(sent(2), written(2)), remote(`"0"`, recounted), "adopt 0 adjusting -2", counter.Active},
 		{"a count that we had missed", page(made(2), sent(3, 2), written(2), adjusted(1)), remote(`"1"`, recounted), "adopt 1 adjusting 1", counter.Active},
 
-		{"cancelled early", page(made(1), sent(2, 1), written(1)), remote(`"1"`, notLive), "rest", counter.Ended},
-		{"cancelled early, a box still on its way", page(made(1), sent(2), written(2)), remote(`"2"`, notLive), write(`fulfillment_counter="1"`), counter.Ended},
-		{"reactivated: it resumes where it was", page(made(1), sent(2, 1), written(1)), remote(`"1"`), "rest", counter.Active},
+		{"cancelled early: ask for the last time", page(made(1), sent(2, 1), written(1)), remote(`"1"`, notLive), "recount", counter.Active},
+		{"cancelled early", page(made(1), sent(2, 1), written(1)), remote(`"1"`, notLive, recounted), "rest", counter.Ended},
+		{"cancelled early, and looked at again", page(made(1), sent(2, 1), written(1), ended), remote(`"1"`, notLive), "rest", counter.Ended},
+		{"cancelled early, a box still on its way", page(made(1), sent(2), written(2), ended), remote(`"2"`, notLive), write(`fulfillment_counter="1"`), counter.Ended},
+		{"reactivated: ask what was placed meanwhile", page(made(1), sent(2, 1), written(1), ended), remote(`"1"`), "recount", counter.Ended},
+		{"reactivated: it resumes where it was", page(made(1), sent(2, 1), written(1), ended), remote(`"1"`, recounted), "rest", counter.Active},
 
-		{"prepaid: Ordergroove counts", page(enrolled), remote("", prepaid("autorenew")), "renew", counter.Active},
+		{"prepaid: Ordergroove counts, and is to end it", page(enrolled), remote("", prepaid("autorenew")), "renew", counter.Active},
 		{"prepaid, ending by itself", page(enrolled), remote("", prepaid("cancel")), "rest", counter.Active},
-		{"prepaid, ended: never cancelled by us", page(enrolled, made(9)), remote("", prepaid("cancel"), notLive), "rest", counter.Completed},
+		{"prepaid, with a counter of somebody's: not ours to touch", page(enrolled), remote(`"7"`, prepaid("cancel")), "rest", counter.Active},
+		{"prepaid, more orders than the term has: never cancelled by us", page(enrolled, made(9)), remote("", prepaid("cancel")), "rest", counter.Active},
+		{"prepaid, ended by itself", page(enrolled, made(9)), remote("", prepaid("cancel"), notLive), write(`hide=true`), counter.Completing},
+		{"prepaid, ended by itself, and hidden", page(enrolled, made(9)), remote("", prepaid("cancel"), notLive, hidden), "rest", counter.Completed},
+		{"prepaid, ended by itself, and extra_data is no object", page(enrolled), remote("", prepaid("cancel"), notLive, broken), "rest", counter.Attention},
 	}
 	for _, test := range tests {
 		t.Run(test.rule, func(t *testing.T) {
@@ -175,7 +188,7 @@ func show(p counter.Plan) string {
 			s += " -" + key
 		}
 	case counter.Adopt:
-		s += " " + strconv.Itoa(p.Counter) + " adjusting " + strconv.Itoa(p.Adjustment)
+		s += " " + strconv.Itoa(*p.Counter) + " adjusting " + strconv.Itoa(p.Adjustment)
 	case counter.Cancel:
 		s += " " + p.Cancel
 	}
@@ -219,5 +232,88 @@ func TestTerms(t *testing.T) {
 	want := counter.Keys{Counter: "left", Termed: "termed", Hide: "hide"}
 	if diff := cmp.Diff(want, counter.Keys{Counter: "left"}.WithDefaults()); diff != "" {
 		t.Error(diff)
+	}
+}
+
+// A term can leave the renewal of prepaid subscriptions to the merchant.
+func TestKeepRenewal(t *testing.T) {
+	term := gift
+	term.KeepRenewal = true
+	if plan := counter.Decide(term, page(enrolled), remote("", prepaid("autorenew"))); plan.Do != counter.Rest || plan.State != counter.Active {
+		t.Errorf("Decide = %+v, want it left alone", plan)
+	}
+}
+
+// Orders from before a product was swapped for a termed one are no boxes of the term; one-time swaps after it are.
+func TestSinceTermed(t *testing.T) {
+	terms, err := counter.NewTerms(counter.Keys{}, []counter.Term{gift})
+	if err != nil {
+		t.Fatal(err)
+	}
+	tests := []struct {
+		from         int64
+		orders, want string // order@time=SKU
+	}{
+		{9, "", ""},
+		{9, "a@1=GIFT b@2=GIFT", "a b"},
+		{9, "b@2=GIFT a@1=GIFT", "a b"},
+		{9, "a@1=GIFT b@2=MUG c@3=GIFT-DECAF", "a b c"},
+		{9, "c@3=GIFT a@1=COFFEE b@2=COFFEE", "c"},
+		{9, "a@1=COFFEE b@2=GIFT c@3=MUG", "b c"},
+		{9, "a@1=COFFEE b@2=TEA", ""},
+		{9, "z@1=COFFEE a@1=GIFT", "a"},           // at the same moment: the one that would end it early does not count
+		{9, "a@1=COFFEE b@2=MUG b@2=GIFT", "b b"}, // two lines of one order
+		{2, "a@1=COFFEE b@2=MUG c@3=TEA", "b c"},  // swapped once, after we knew
+		{0, "a@1=COFFEE b@2=MUG", "a b"},          // termed from its beginning
+	}
+	for _, test := range tests {
+		var shipments []counter.Shipment
+		for _, text := range strings.Fields(test.orders) {
+			order, rest, _ := strings.Cut(text, "@")
+			at, sku, _ := strings.Cut(rest, "=")
+			n, _ := strconv.ParseInt(at, 10, 64)
+			shipments = append(shipments, counter.Shipment{Order: order, At: n, SKU: sku})
+		}
+		var got []string
+		for _, s := range terms.SinceTermed(shipments, test.from) {
+			got = append(got, s.Order)
+		}
+		if strings.Join(got, " ") != test.want {
+			t.Errorf("SinceTermed(%s, %d) = %v, want %s", test.orders, test.from, got, test.want)
+		}
+	}
+}
+
+// Of two readings of the history, the one that the counter agrees with is right.
+func TestAgrees(t *testing.T) {
+	tests := []struct {
+		counter   string
+		shipments int
+		want      bool
+	}{{`"1"`, 1, true}, {`1`, 1, true}, {`"1"`, 2, false}, {`"0"`, 7, true}, {`"two"`, 0, false}, {"", 0, false}}
+	for _, test := range tests {
+		if got := counter.Agrees(page(), remote(test.counter), gift.Keys, test.shipments); got != test.want {
+			t.Errorf("Agrees(%s, %d) = %v, want %v", test.counter, test.shipments, got, test.want)
+		}
+	}
+}
+
+func TestLooming(t *testing.T) {
+	tests := []struct {
+		what   string
+		ledger counter.Ledger
+		want   bool
+	}{
+		{"boxes to come", page(made(1)), false},
+		{"complete, live", page(made(2)), true},
+		{"complete, live, given up on", page(made(2), func(l *counter.Ledger) { l.State = counter.Attention }), true},
+		{"complete, not live", page(made(2), func(l *counter.Ledger) { l.Live = false }), false},
+		{"prepaid", page(made(2), func(l *counter.Ledger) { l.Prepaid = true }), false},
+		{"released", page(made(2), func(l *counter.Ledger) { l.State = counter.Released }), false},
+	}
+	for _, test := range tests {
+		if got := test.ledger.Looming(); got != test.want {
+			t.Errorf("%s: Looming = %v, want %v", test.what, got, test.want)
+		}
 	}
 }

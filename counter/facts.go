@@ -40,7 +40,17 @@ type Facts struct {
 	Reactivated []Reactivation
 	Cancelled   []string // subscriptions that were cancelled: no news of one that we completed
 	OrderRead   string   // the order whose items had to be asked for, not to ask twice
+	Urgency     Urgency  // of what they make due
 }
+
+// Urgency says which of the subscriptions that are due goes first. The zero value is News.
+type Urgency int
+
+const (
+	Background Urgency = -1 // found by comparing with Ordergroove
+	News       Urgency = 0  // something happened
+	Looming    Urgency = 1  // complete and still live: the next order would be a box too many
+)
 
 // Settlement says what became of one event.
 type Settlement struct {

@@ -16,6 +16,7 @@ type Lease struct {
 	Until    int64 // UTC unix milliseconds
 	Revision int64 // of the facts; news that came since makes the subscription due again
 	Attempts int   // looks in vain since the last that worked
+	Urgency  Urgency
 }
 
 // Step is what one action changes in the ledger, committed on its own.
@@ -32,9 +33,10 @@ type Step struct {
 // Outcome ends a look and lets go of the lease.
 type Outcome struct {
 	At       int64  // now, UTC unix milliseconds
-	Ledger   Ledger // sku, term, due, written, cancel sent, state, reason, live and completed are kept; facts are not
+	Ledger   Ledger // facts, adjustment and counters sent are not kept; the rest is
 	Next     int64  // when to look again, UTC unix milliseconds; 0: when something happens
 	Attempts int
-	Error    string // why the look was in vain; "" where it was not
+	Urgency  Urgency // of the next look
+	Error    string  // why the look was in vain; "" where it was not
 	Entries  []Entry
 }

@@ -34,6 +34,9 @@ type Ledger struct {
 	Sent    []int // the counters ever sent or adopted, the latest last, each once
 	Written *int  // the last counter that Ordergroove confirmed; nil: none yet
 
+	// When we learned that it is termed, UTC unix milliseconds; 0: from its beginning, since its creation said so.
+	TermedFrom int64
+
 	// By Ordergroove's clock, UTC unix milliseconds; 0: never.
 	LastShipment  int64
 	ReactivatedAt int64 // by somebody
@@ -43,7 +46,13 @@ type Ledger struct {
 	State     State
 	Reason    string // why attention, ended or released
 	Live      bool   // at the last look
+	Prepaid   bool   // at the last look: Ordergroove counts it, and ends it
 	Completed bool   // the term came to its end once
+
+	// The order that would be a box too many, while the subscription is complete and could not be ended: its id, and when it
+	// is to be placed, UTC unix milliseconds; "" and 0: none is known of.
+	ExtraOrder string
+	ExtraPlace int64
 }
 
 // Fresh says whether nothing was ever sent or adopted, so that everything about the term is still provisional.
@@ -80,6 +89,11 @@ func (l Ledger) Sending(counter int) Ledger {
 	return l
 }
 
+// Looming says whether the term is complete and the subscription still live: its next order would be a box too many.
+func (l Ledger) Looming() bool {
+	return l.Live && !l.Prepaid && l.State != Released && l.Remaining() == 0
+}
+
 // takenBack says whether our cancellation took effect and somebody reactivated the subscription after it. Then a further
 // cancel would not be the term's end but a quarrel. Both times are Ordergroove's own, so no clock of ours is in it.
 func (l Ledger) takenBack() bool {
@@ -94,5 +108,8 @@ func (l Ledger) wentBack(counter int) bool {
 
 // Show is how far a term is, as people read it.
 func (l Ledger) Show() string {
+	if l.Prepaid {
+		return "prepaid"
+	}
 	return strconv.Itoa(l.Made) + " of " + strconv.Itoa(l.Total())
 }

@@ -76,11 +76,11 @@ func (m *machine) look(t *rapid.T, steps int) bool {
 			}
 			recounted = true
 		case counter.Adopt:
-			m.page = m.page.Sending(plan.Counter)
+			m.page = m.page.Sending(*plan.Counter)
 			m.page.Adjustment = plan.Adjustment
-			writtenNow = &plan.Counter
+			writtenNow = plan.Counter
 		case counter.Write:
-			m.page = m.page.Sending(plan.Counter) // committed before the call
+			m.page = m.page.Sending(*plan.Counter) // committed before the call
 			if rapid.Bool().Draw(t, "crash before the call") {
 				return false
 			}
@@ -90,7 +90,7 @@ func (m *machine) look(t *rapid.T, steps int) bool {
 			for _, key := range plan.Unset {
 				delete(m.extra, key)
 			}
-			writtenNow = &plan.Counter
+			writtenNow = plan.Counter
 		case counter.Cancel:
 			if l.Remaining() != 0 || m.extra["hide"] != "true" {
 				t.Fatalf("cancelled with %d to go, hide %s", l.Remaining(), m.extra["hide"])

@@ -19,7 +19,7 @@ type Plan struct {
 	State  State  // where the subscription stands now, before the action
 	Reason string // why, for attention, ended and released
 
-	Counter    int               // for Write and Adopt: the counter written or adopted
+	Counter    *int              // for Write and Adopt: the counter written or adopted; nil: this write is about none
 	Set        map[string]string // for Write: our members that differ, as raw JSON
 	Unset      []string          // for Write: members to take away
 	Adjustment int               // for Adopt: the term's whole adjustment from now on

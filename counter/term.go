@@ -1,6 +1,10 @@
 package counter
 
-import "fmt"
+import (
+	"cmp"
+	"fmt"
+	"slices"
+)
 
 // Term is what a merchant sells: a subscription of one of the SKUs ends after so many shipments.
 type Term struct {
@@ -9,6 +13,7 @@ type Term struct {
 	Shipments     int      // boxes in all, at least 1
 	FirstShipment First
 	CancelReason  string // "<code>|<details>", or "" for none
+	KeepRenewal   bool   // leave the renewal behaviour of a prepaid subscription as it is; else it is made to end by itself
 	Keys          Keys
 }
 
@@ -61,6 +66,9 @@ func (t Term) Sentence(sku string) string {
 	if t.Due() == 0 {
 		end = "hidden and cancelled at once"
 	}
+	if t.KeepRenewal {
+		end += "; the renewal of a prepaid one is left as it is"
+	}
 	return fmt.Sprintf("%s: %s: %s; %s", sku, count(t.Shipments, "shipment"), how, end)
 }
 
@@ -99,6 +107,37 @@ func NewTerms(keys Keys, terms []Term) (Terms, error) {
 // Unlisted is a term that the configuration no longer names: what is left of it is in the ledger.
 func (t Terms) Unlisted(name string) Term {
 	return Term{Name: name, Keys: t.keys}
+}
+
+// SKUs returns every SKU that belongs to a term, in order.
+func (t Terms) SKUs() []string {
+	var skus []string
+	for sku := range t.bySKU {
+		skus = append(skus, sku)
+	}
+	slices.Sort(skus)
+	return skus
+}
+
+// SinceTermed leaves out, of a subscription's shipments with the time of their placing, those from before somebody swapped its
+// product for a termed one: from before the first that carried a termed SKU, and before we learned that it is termed (UTC unix
+// milliseconds; 0: it is from its beginning). Later ones of another SKU are boxes all the same, since a one-time swap changes
+// one order alone.
+func (t Terms) SinceTermed(shipments []Shipment, from int64) []Shipment {
+	termed := map[string]int{} // by order: 1 if any line of it is
+	for _, s := range shipments {
+		if _, ok := t.bySKU[s.SKU]; ok {
+			termed[s.Order] = 1
+		}
+	}
+	sorted := slices.SortedStableFunc(slices.Values(shipments), func(a, b Shipment) int {
+		return cmp.Or(cmp.Compare(a.At, b.At), cmp.Compare(termed[a.Order], termed[b.Order]), cmp.Compare(a.Order, b.Order))
+	})
+	first := slices.IndexFunc(sorted, func(s Shipment) bool { return termed[s.Order] == 1 || s.At >= from })
+	if first < 0 {
+		return nil
+	}
+	return sorted[first:]
 }
 
 // Of returns the term of a SKU, and whether the SKU is termed at all.

@@ -292,15 +292,10 @@ func (s *Simulator) changeProduct(r *request) answer {
 		if a := r.missing("product"); a.status != 0 {
 			return a
 		}
-		sub.Product = r.text("product")
-		if order := s.upcoming(sub.ID); order != nil {
-			for _, item := range s.itemsOf(order.ID) {
-				if item.Subscription == sub.ID {
-					item.Product = sub.Product
-				}
-			}
+		if err := s.swap(sub, r.text("product")); err != nil {
+			return fault(err)
 		}
-		return s.changed(sub, "subscription.sku_swap")
+		return answer{}
 	})
 }
 

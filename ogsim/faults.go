@@ -13,6 +13,7 @@ import (
 type Fault struct {
 	Method       string        `json:"method"`       // "" is any
 	Path         string        `json:"path"`         // a part of the path; "" is any
+	WholePath    bool          `json:"whole_path"`   // Path is all of it
 	Times        int           `json:"times"`        // how many calls it spoils; 0: all, until ClearFaults
 	Status       int           `json:"status"`       // what is answered; 0: nothing, the connection is closed
 	Body         string        `json:"body"`         // what is answered
@@ -141,7 +142,7 @@ func (s *Simulator) faultFor(r *http.Request) *Fault {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for i, f := range s.faults {
-		if f.Method != "" && f.Method != r.Method || !strings.Contains(r.URL.Path, f.Path) ||
+		if f.Method != "" && f.Method != r.Method || !strings.Contains(r.URL.Path, f.Path) || f.WholePath && r.URL.Path != f.Path ||
 			!strings.Contains(r.URL.Path, f.Subscription) {
 			continue
 		}

@@ -220,6 +220,37 @@ func (s *Simulator) SwapOnce(subscription, product string) error {
 	return nil
 }
 
+// Swap changes a subscription's product, as an agent does, and announces it.
+func (s *Simulator) Swap(subscription, product string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	sub, ok := s.subscriptions[subscription]
+	if !ok {
+		return fmt.Errorf("there is no subscription %s", subscription)
+	}
+	return s.swap(sub, product)
+}
+
+// Reschedule changes when a subscription's upcoming order is placed.
+func (s *Simulator) Reschedule(subscription string, place time.Time) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	order := s.upcoming(subscription)
+	if order == nil {
+		return fmt.Errorf("subscription %s has no upcoming order", subscription)
+	}
+	order.Place = place
+	return nil
+}
+
+// Forget takes a subscription away as if it had never been.
+func (s *Simulator) Forget(subscription string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.subscriptions, subscription)
+	s.sequence = slices.DeleteFunc(s.sequence, func(id string) bool { return id == subscription })
+}
+
 // Edit overwrites a subscription's extra_data, as another application or an agent does, without a call to the API.
 func (s *Simulator) Edit(subscription string, extraData json.RawMessage) error {
 	s.mu.Lock()
@@ -252,17 +283,6 @@ func (s *Simulator) Reactivate(subscription string) error {
 		return fmt.Errorf("there is no subscription %s", subscription)
 	}
 	return s.reactivate(sub)
-}
-
-// Touch announces a subscription's being live or not, as it is: an event that changes nothing.
-func (s *Simulator) Touch(subscription string) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	sub, ok := s.subscriptions[subscription]
-	if !ok {
-		return fmt.Errorf("there is no subscription %s", subscription)
-	}
-	return s.announce("subscription.change_live", s.subscriptionObject(sub, true), nil)
 }
 
 // Subscriptions returns every subscription as it is now, in the order of their making.
@@ -364,11 +384,37 @@ func (s *Simulator) place(order *Order) error {
 		}
 		seen[sub.ID] = true
 		sub.Placed++
-		if sub.Live {
+		ended, err := s.usePrepaid(sub)
+		if err != nil {
+			return err
+		}
+		if sub.Live && !ended {
 			s.nextOrder(sub)
 		}
 	}
 	return s.announcePlaced(order, items)
+}
+
+// usePrepaid takes an order from what a prepaid subscription has paid for. One that is used up is renewed, or ends by itself
+// (contract, section 2, "Prepaid subscriptions").
+func (s *Simulator) usePrepaid(sub *Subscription) (ended bool, err error) {
+	var context map[string]any
+	if json.Unmarshal(sub.Prepaid, &context) != nil || context == nil {
+		return false, nil
+	}
+	left, _ := context["prepaid_orders_remaining"].(float64)
+	if left--; left <= 0 {
+		if context["renewal_behavior"] == "cancel" {
+			left, ended = 0, true
+		} else {
+			left, _ = context["prepaid_orders_per_billing"].(float64)
+		}
+	}
+	context["prepaid_orders_remaining"] = left
+	if sub.Prepaid, err = json.Marshal(context); err != nil || !ended {
+		return ended, err
+	}
+	return true, s.cancel(sub, "", false)
 }
 
 func (s *Simulator) cancel(sub *Subscription, reason string, ours bool) error {
@@ -390,6 +436,18 @@ func (s *Simulator) cancel(sub *Subscription, reason string, ours bool) error {
 		}
 	}
 	return s.announce("subscription.cancel", s.subscriptionObject(sub, true), nil)
+}
+
+func (s *Simulator) swap(sub *Subscription, product string) error {
+	sub.Product, sub.Updated = product, s.o.Now()
+	if order := s.upcoming(sub.ID); order != nil {
+		for _, item := range s.itemsOf(order.ID) {
+			if item.Subscription == sub.ID {
+				item.Product = product
+			}
+		}
+	}
+	return s.announce("subscription.sku_swap", s.subscriptionObject(sub, true), nil)
 }
 
 func (s *Simulator) reactivate(sub *Subscription) error {

@@ -56,6 +56,36 @@ func Judge(sub Subscription, due int, first json.RawMessage) []string {
 	return faults
 }
 
+// JudgePrepaid says what is wrong with a prepaid subscription of a termed product at rest: Ordergroove counts it and ends it,
+// so nothing is written but its renewal behaviour, and hide once it has ended; it is never cancelled.
+func JudgePrepaid(sub Subscription, first json.RawMessage) []string {
+	var faults []string
+	fault := func(format string, args ...any) { faults = append(faults, fmt.Sprintf(format, args...)) }
+	var context struct {
+		Renewal string `json:"renewal_behavior"`
+	}
+	if err := json.Unmarshal(sub.Prepaid, &context); err != nil || context.Renewal != "cancel" {
+		fault("its renewal behavior is %q", context.Renewal)
+	}
+	if sub.Cancels > 0 {
+		fault("it was cancelled %d times", sub.Cancels)
+	}
+	before, now := membersOf(first), membersOf(sub.ExtraData)
+	if hidden := string(now["hide"]) == "true"; hidden == sub.Live {
+		fault("hide is %s, live %v", now["hide"], sub.Live)
+	}
+	delete(now, "hide")
+	if len(before) != len(now) {
+		fault("it had %d members and has %d", len(before), len(now))
+	}
+	for name, value := range before {
+		if !bytes.Equal(value, now[name]) {
+			fault("member %q was %s and is %s", name, value, now[name])
+		}
+	}
+	return faults
+}
+
 // Counter returns the counter and whether it is hidden, as they stand in extra_data, for showing.
 func (s Subscription) Counter() (counter string, hidden bool) {
 	now := membersOf(s.ExtraData)

@@ -12,12 +12,13 @@ import (
 
 func (s *Simulator) listItems(r *request) answer {
 	q := r.URL.Query()
+	order, subscription, status := q.Get("order"), q.Get("subscription"), q.Get("status")
 	var items []*Item
 	for _, item := range s.items {
 		switch {
-		case q.Get("order") != "" && q.Get("order") != item.Order,
-			q.Get("subscription") != "" && q.Get("subscription") != item.Subscription,
-			q.Get("status") != "" && q.Get("status") != strconv.Itoa(s.orders[item.Order].Status):
+		case order != "" && order != item.Order,
+			subscription != "" && subscription != item.Subscription,
+			status != "" && status != strconv.Itoa(s.orders[item.Order].Status):
 			continue
 		}
 		items = append(items, item)
@@ -66,11 +67,17 @@ func (s *Simulator) changeItemProduct(r *request) answer {
 func (s *Simulator) listOrders(r *request) answer {
 	q := r.URL.Query()
 	var orders []*Order
+	on := map[string]bool{} // the orders of the subscription that is asked for
+	for _, item := range s.items {
+		if item.Subscription != "" && item.Subscription == q.Get("subscription") {
+			on[item.Order] = true
+		}
+	}
 	for _, order := range s.orders {
 		switch {
 		case q.Get("customer") != "" && q.Get("customer") != order.Customer,
 			q.Get("status") != "" && q.Get("status") != strconv.Itoa(order.Status),
-			q.Get("subscription") != "" && !s.holds(order, q.Get("subscription")):
+			q.Get("subscription") != "" && !on[order.ID]:
 			continue
 		}
 		orders = append(orders, order)

@@ -17,9 +17,6 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// StatusSuccess is the status code of an order that was placed (contract, section 2, "Order status codes").
-const StatusSuccess = 5
-
 // Options of a Client. The zero value of a field means the default it names; URL and Key have none.
 type Options struct {
 	URL               string        // base URL, without a path
@@ -40,6 +37,7 @@ type Client struct {
 	now       func() time.Time
 	reads     *retryablehttp.Client
 	writes    *retryablehttp.Client
+	sent      *atomic.Int64
 
 	// extraDataAsText is set once the API has refused extra_data as an object: the guide sends an object, the reference
 	// types it as a string, and both must work (contract, section 2).
@@ -72,16 +70,22 @@ func NewClient(o Options) (*Client, error) {
 	}
 	// A burst of a second's worth smooths nothing away and keeps any minute within the published limit.
 	limiter := rate.NewLimiter(rate.Limit(float64(o.RequestsPerMinute)/60), max(1, o.RequestsPerMinute/60))
+	sent := new(atomic.Int64)
 	wire := &http.Client{
-		Transport: &limited{o.Transport, limiter},
+		Transport: &limited{o.Transport, &turnstile{limiter: limiter}, sent},
 		Timeout:   o.Timeout,
 		// Go would send x-api-key along to wherever a redirect points.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 	return &Client{
 		base: base, key: o.Key, maxAnswer: o.MaxAnswer, now: o.Now,
-		reads: retrying(wire, 2), writes: retrying(wire, 0),
+		reads: retrying(wire, 2), writes: retrying(wire, 0), sent: sent,
 	}, nil
+}
+
+// Sent returns how many requests were sent so far, repeated ones included.
+func (c *Client) Sent() int64 {
+	return c.sent.Load()
 }
 
 // Close lets go of idle connections.
@@ -141,56 +145,6 @@ func (c *Client) EndAtRenewal(ctx context.Context, id string) (Subscription, err
 		path: "/subscriptions/" + url.PathEscape(id) + "/change_renewal_behavior/", id: id,
 		body: []byte(`{"renewal_behavior":"cancel"}`),
 	})
-}
-
-// OrderItems reads all items of an order.
-func (c *Client) OrderItems(ctx context.Context, order string) ([]Item, error) {
-	return c.items(ctx, "reading the items of order "+order, url.Values{"order": {order}})
-}
-
-// PlacedItems reads all items of a subscription whose order was placed.
-func (c *Client) PlacedItems(ctx context.Context, subscription string) ([]Item, error) {
-	return c.items(ctx, "reading the placed items of subscription "+subscription,
-		url.Values{"subscription": {subscription}, "status": {fmt.Sprint(StatusSuccess)}})
-}
-
-const maxPages = 1000
-
-func (c *Client) items(ctx context.Context, op string, query url.Values) ([]Item, error) {
-	query.Set("page_size", "100")
-	next := c.base.JoinPath("/items/")
-	next.RawQuery = query.Encode()
-	var items []Item
-	for range maxPages {
-		var page struct {
-			Next    string  `json:"next"`
-			Results *[]Item `json:"results"`
-		}
-		body, err := c.do(ctx, c.reads, call{op: op, method: http.MethodGet, url: next})
-		if err != nil {
-			return nil, err
-		}
-		if err := json.Unmarshal(body, &page); err != nil || page.Results == nil {
-			return nil, noAnswer(op, errUnreadable)
-		}
-		items = append(items, *page.Results...)
-		if page.Next == "" {
-			return items, nil
-		}
-		if next, err = c.follow(page.Next); err != nil {
-			return nil, noAnswer(op, err)
-		}
-	}
-	return nil, noAnswer(op, fmt.Errorf("more than %d pages", maxPages))
-}
-
-// follow takes the address of the next page as it is, but never to another host: the key goes with it.
-func (c *Client) follow(address string) (*url.URL, error) {
-	next, err := url.Parse(address)
-	if err != nil || next.Scheme != c.base.Scheme || next.Host != c.base.Host {
-		return nil, errors.New("the next page is on another host")
-	}
-	return next, nil
 }
 
 type call struct {
@@ -261,17 +215,19 @@ func transportCause(err error) error {
 
 // limited makes every request, a repeated one too, wait for its turn.
 type limited struct {
-	next    http.RoundTripper
-	limiter *rate.Limiter
+	next http.RoundTripper
+	turn *turnstile
+	sent *atomic.Int64
 }
 
 func (l *limited) RoundTrip(r *http.Request) (*http.Response, error) {
-	if err := l.limiter.Wait(r.Context()); err != nil {
+	if err := l.turn.wait(r.Context()); err != nil {
 		if r.Body != nil {
 			r.Body.Close()
 		}
-		return nil, fmt.Errorf("waiting for the request limit: %w", err)
+		return nil, err
 	}
+	l.sent.Add(1)
 	return l.next.RoundTrip(r)
 }
 

@@ -26,6 +26,7 @@ const canaryKey = "canary-api-key"
 // served is a client of a handler, and what the handler was asked.
 type served struct {
 	*ordergroove.Client
+	url   string
 	mu    sync.Mutex
 	asked []string // METHOD path?query body
 }
@@ -58,7 +59,7 @@ func serve(t *testing.T, handle http.HandlerFunc) *served {
 		t.Fatal(err)
 	}
 	t.Cleanup(client.Close)
-	s.Client = client
+	s.Client, s.url = client, server.URL
 	return s
 }
 
@@ -77,7 +78,7 @@ func TestClientRequests(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := serve(t, func(w http.ResponseWriter, r *http.Request) {
-		if strings.HasPrefix(r.URL.Path, "/items/") {
+		if strings.HasPrefix(r.URL.Path, "/items/") || strings.HasPrefix(r.URL.Path, "/orders/") || r.URL.Path == "/subscriptions/" {
 			_, _ = io.WriteString(w, `{"next":null,"results":[]}`)
 			return
 		}
@@ -92,6 +93,17 @@ func TestClientRequests(t *testing.T) {
 		func() (any, error) { return s.EndAtRenewal(ctx, "s1") },
 		func() (any, error) { return s.OrderItems(ctx, "o1") },
 		func() (any, error) { return s.PlacedItems(ctx, "s1") },
+		func() (any, error) {
+			return s.Subscriptions(ctx, ordergroove.SubscriptionQuery{Product: "A&B", LiveOnly: true}, "")
+		},
+		func() (any, error) {
+			return s.Subscriptions(ctx, ordergroove.SubscriptionQuery{Product: "A&B", UpdatedSince: "2026-11-19"}, "")
+		},
+		func() (any, error) {
+			return s.Subscriptions(ctx, ordergroove.SubscriptionQuery{Product: "A&B"}, s.url+"/subscriptions/?cursor=c7")
+		},
+		func() (any, error) { return s.UpcomingItems(ctx, "") },
+		func() (any, error) { return s.Orders(ctx, "s1", ordergroove.StatusUnsent) },
 	} {
 		if _, err := call(); err != nil {
 			t.Error(err)
@@ -105,6 +117,11 @@ func TestClientRequests(t *testing.T) {
 		`PATCH /subscriptions/s1/change_renewal_behavior/ {"renewal_behavior":"cancel"}`,
 		`GET /items/?order=o1&page_size=100`,
 		`GET /items/?page_size=100&status=5&subscription=s1`,
+		`GET /subscriptions/?live=true&page_size=100&product=A%26B`,
+		`GET /subscriptions/?page_size=100&product=A%26B&updated_start=2026-11-19`,
+		`GET /subscriptions/?cursor=c7`,
+		`GET /items/?page_size=100&status=1`,
+		`GET /orders/?page_size=100&status=1&subscription=s1`,
 	}
 	if diff := cmp.Diff(want, s.take()); diff != "" {
 		t.Errorf("requests (-want +got):\n%s", diff)
@@ -191,7 +208,7 @@ func TestClientStaysWithItsHost(t *testing.T) {
 	}))
 	defer elsewhere.Close()
 	s := serve(t, func(w http.ResponseWriter, r *http.Request) {
-		if strings.HasPrefix(r.URL.Path, "/items/") {
+		if strings.HasPrefix(r.URL.Path, "/items/") || strings.HasPrefix(r.URL.Path, "/orders/") || r.URL.Path == "/subscriptions/" {
 			fmt.Fprintf(w, `{"next":%q,"results":[]}`, elsewhere.URL+"/items/?cursor=2")
 			return
 		}
@@ -321,3 +338,99 @@ func TestClientLimit(t *testing.T) {
 type transport func(*http.Request) (*http.Response, error)
 
 func (t transport) RoundTrip(r *http.Request) (*http.Response, error) { return t(r) }
+
+// A list is read page by page, on either kind of page; what cannot be read is counted and the rest is not lost. Of what is
+// counted as a whole, one entry that cannot be read spoils it.
+func TestClientLists(t *testing.T) {
+	sim := ogsim.New(ogsim.Options{Key: canaryKey, Payloads: testdata.Webhooks(), PageSize: 3})
+	server := httptest.NewServer(sim.Handler())
+	defer server.Close()
+	client, err := ordergroove.NewClient(ordergroove.Options{URL: server.URL, Key: canaryKey})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range 8 {
+		if _, err := sim.Subscribe(ogsim.NewSubscription{Customer: "c", Product: []string{"GIFT", "COFFEE"}[i%2]}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	seen, pages, from := map[string]bool{}, 0, ""
+	for {
+		page, err := client.Subscriptions(t.Context(), ordergroove.SubscriptionQuery{Product: "GIFT", LiveOnly: true}, from)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, s := range page.Results {
+			seen[s.ID] = s.Product == "GIFT" && s.Live
+		}
+		if pages++; page.Next == "" {
+			break
+		}
+		from = page.Next
+	}
+	if len(seen) != 4 || pages != 2 {
+		t.Errorf("%d subscriptions on %d pages, want 4 on 2: %v", len(seen), pages, seen)
+	}
+
+	s := serve(t, answer(200, `{"next":null,"results":[{"public_id":"s1","live":true},{"public_id":"s2"},{"live":true},7]}`))
+	page, err := s.Subscriptions(t.Context(), ordergroove.SubscriptionQuery{Product: "GIFT"}, "")
+	if err != nil || len(page.Results) != 1 || page.Unreadable != 3 {
+		t.Errorf("page = %+v, %v; want s1, and 3 unreadable", page, err)
+	}
+	if _, err := s.Orders(t.Context(), "s1", ordergroove.StatusSuccess); !errors.Is(err, ordergroove.ErrUnavailable) {
+		t.Errorf("orders of which some cannot be read: %v, want no answer that counts", err)
+	}
+}
+
+func TestOrderPlace(t *testing.T) {
+	tests := map[string]time.Time{
+		`{"public_id":"o1","place":"2026-11-21 13:30:00"}`: time.Date(2026, 11, 21, 13, 30, 0, 0, time.UTC),
+		`{"public_id":"o1","place":"2026-11-21"}`:          time.Date(2026, 11, 21, 0, 0, 0, 0, time.UTC),
+		`{"public_id":"o1","place":"soon"}`:                {},
+		`{"public_id":"o1","place":null}`:                  {},
+	}
+	for raw, want := range tests {
+		var got ordergroove.Order
+		if err := json.Unmarshal([]byte(raw), &got); err != nil || !got.Place.Equal(want) {
+			t.Errorf("%s: place = %v, %v; want %v", raw, got.Place, err, want)
+		}
+	}
+}
+
+// Of calls that wait for the limit the urgent go first and what can wait goes last, whoever came first.
+func TestClientUrgency(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var mu sync.Mutex
+		var order []string
+		client, err := ordergroove.NewClient(ordergroove.Options{
+			URL: "http://127.0.0.1", Key: canaryKey, RequestsPerMinute: 60,
+			Transport: transport(func(r *http.Request) (*http.Response, error) {
+				mu.Lock()
+				order = append(order, strings.Trim(r.URL.Path, "/"))
+				mu.Unlock()
+				return &http.Response{StatusCode: 404, Body: http.NoBody, Header: http.Header{}}, nil
+			}),
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var all sync.WaitGroup
+		call := func(ctx context.Context, id string) {
+			all.Go(func() { _, _ = client.Subscription(ctx, id) })
+			synctest.Wait()
+		}
+		call(t.Context(), "first")  // goes at once
+		call(t.Context(), "second") // waits for the limit already
+		call(ordergroove.WithUrgency(t.Context(), ordergroove.Background), "background")
+		given, cancel := context.WithCancel(ordergroove.WithUrgency(t.Context(), ordergroove.Urgent))
+		call(given, "given up")
+		call(t.Context(), "ordinary")
+		call(ordergroove.WithUrgency(t.Context(), ordergroove.Urgent), "urgent")
+		cancel()
+		all.Wait()
+		got := strings.ReplaceAll(strings.Join(order, " "), "subscriptions/", "")
+		if want := "first second urgent ordinary background"; got != want {
+			t.Errorf("calls went %s, want %s", got, want)
+		}
+	})
+}

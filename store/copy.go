@@ -25,10 +25,12 @@ var tables = []struct {
 	{"subscriptions", "id", []string{
 		"id", "sku", "term", "customer", "shipments_due", "adjustment", "counters_sent", "counter_written", "state", "reason", "live",
 		"completed", "due", "claim", "claim_until", "revision", "attempts", "last_error", "enrolled_by", "enrolled_at", "reactivated_at",
-		"cancel_sent",
+		"cancel_sent", "urgency", "prepaid", "extra_order", "extra_place", "upcoming", "listed_at",
 	}},
 	{"shipments", "subscription, order_id", []string{"subscription", "order_id", "sku", "source", "at"}},
 	{"orders_read", "order_id", []string{"order_id", "at"}},
+	{"reconciliation", "one", []string{"one", "scope", "started", "claim", "claim_until", "all_at", "recent_at"}},
+	{"reconciliation_lists", "sku", []string{"sku", "next", "done"}},
 	{"journal", "sequence", []string{"subscription", "at", "actor", "what", "before", "after", "reason"}},
 }
 

@@ -35,7 +35,7 @@ func TestCopy(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if got := fmt.Sprint(there[0].Rows, there[1].Rows, there[2].Rows, there[3].Rows, there[4].Rows); got != "701 700 700 700 1400" {
+			if got := fmt.Sprint(there[0].Rows, there[1].Rows, there[2].Rows, there[3].Rows, there[6].Rows); got != "701 700 700 700 1400" {
 				t.Errorf("rows = %s", got)
 			}
 			if _, err := store.Copy(t.Context(), first, second, false); !errors.Is(err, store.ErrNotEmpty) {

@@ -26,7 +26,7 @@ func (d dialect) ordered(key string) string {
 	}
 	columns := strings.Split(key, ", ")
 	for i, c := range columns {
-		if c != "created" && c != "sequence" { // the numbers among the keys
+		if c != "created" && c != "sequence" && c != "one" { // the numbers among the keys
 			columns[i] = c + d.bytewise
 		}
 	}
@@ -37,9 +37,13 @@ func isPostgres(database string) bool {
 	return strings.HasPrefix(database, "postgres://") || strings.HasPrefix(database, "postgresql://")
 }
 
-// inTheWay says whether a transaction failed only because another was in its way: a deadlock, or a serialization failure
-// where the server's isolation is stricter than we ask for. The same transaction may work at once.
+// inTheWay says whether a transaction failed only because another was in its way: on PostgreSQL a deadlock, or a
+// serialization failure where the server's isolation is stricter than we ask for; on SQLite a command beside a busy service,
+// or the service beside such a command, that did not get its turn within busy_timeout. The same transaction may work at once.
 func inTheWay(err error) bool {
+	if e, ok := errors.AsType[*sqlite.Error](err); ok {
+		return e.Code()&0xff == sqlite3.SQLITE_BUSY
+	}
 	e, ok := errors.AsType[*pgconn.PgError](err)
 	return ok && (e.Code == "40001" || e.Code == "40P01")
 }

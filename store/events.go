@@ -192,3 +192,29 @@ func settled(v counter.Settlement, ours bool) (status string, due *int64) {
 	}
 	return StatusIgnored, nil
 }
+
+// LastDelivery returns when an event was filed last, UTC unix milliseconds; 0: none is remembered.
+func (s *Store) LastDelivery(ctx context.Context) (int64, error) {
+	var at int64
+	err := s.reads.GetContext(ctx, &at, `select coalesce(max(received), 0) from events`)
+	return at, wrap("reading the last delivery", err)
+}
+
+// rhythmEvents bounds what a shop's rhythm is learned from: one with more events than that has no silences to learn.
+const rhythmEvents = 100_000
+
+// Silences returns the n longest times between two deliveries since a time, in milliseconds, the longest first, and when the
+// first of these deliveries was; both times UTC unix milliseconds.
+func (s *Store) Silences(ctx context.Context, since int64, n int) (silences []int64, first int64, err error) {
+	const deliveries = `(select received from events where received >= ? order by received desc limit ?) as latest`
+	if err := s.reads.GetContext(ctx, &first, s.reads.Rebind(`select coalesce(min(received), 0) from `+deliveries), since, rhythmEvents); err != nil {
+		return nil, 0, wrap("reading the first delivery", err)
+	}
+	err = s.reads.SelectContext(ctx, &silences, s.reads.Rebind(`
+		select silence
+		from (select received - lag(received) over (order by received) as silence from `+deliveries+`) as silences
+		where silence is not null
+		order by silence desc
+		limit ?`), since, rhythmEvents, n)
+	return silences, first, wrap("reading the silences between deliveries", err)
+}

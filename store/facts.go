@@ -10,6 +10,7 @@ import (
 	"github.com/jmoiron/sqlx"
 
 	"github.com/termed/termed/counter"
+	"github.com/termed/termed/ordergroove"
 )
 
 // learning puts the facts of one event into the ledger. Each is an insert that does nothing the second time; only real
@@ -17,11 +18,13 @@ import (
 type learning struct {
 	tx   *sqlx.Tx
 	at   int64
-	ours bool // a fact was about a subscription of ours, known already or not
-	news bool // a subscription became due
+	how  counter.Urgency // of what becomes due
+	ours bool            // a fact was about a subscription of ours, known already or not
+	news bool            // a subscription became due
 }
 
 func (l *learning) learn(f counter.Facts) error {
+	l.how = f.Urgency
 	// Rows are touched in one order everywhere, or two instances deadlock.
 	slices.SortFunc(f.Enrolments, func(a, b counter.Enrolment) int { return strings.Compare(a.Subscription, b.Subscription) })
 	slices.SortFunc(f.Shipments, func(a, b counter.Shipment) int { return strings.Compare(a.Subscription, b.Subscription) })
@@ -64,21 +67,27 @@ func (l *learning) learn(f counter.Facts) error {
 func (l *learning) enrol(e counter.Enrolment) error {
 	l.ours = true
 	n, err := l.exec(`
-		insert into subscriptions (id, sku, term, customer, shipments_due, state, due, revision, enrolled_by, enrolled_at)
-		values (?, ?, ?, ?, ?, 'enrolled', ?, 1, ?, ?)
+		insert into subscriptions (id, sku, term, customer, shipments_due, state, due, urgency, revision, enrolled_by, enrolled_at)
+		values (?, ?, ?, ?, ?, 'enrolled', ?, ?, 1, ?, ?)
 		on conflict do nothing`,
-		e.Subscription, e.SKU, e.Term, e.Customer, e.Due, l.at, e.How, l.at)
+		e.Subscription, e.SKU, e.Term, e.Customer, e.Due, l.at, l.how, e.How, l.at)
 	if err != nil {
 		return err
 	}
 	if n == 0 && e.OwnProduct {
 		n, err = l.exec(`
 			update subscriptions
-			set state = 'enrolled', sku = ?, term = ?, shipments_due = ?, reason = '', revision = revision + 1, due = ?
-			where id = ? and state = 'released'`, e.SKU, e.Term, e.Due, l.at, e.Subscription)
+			set state = 'enrolled', live = 1, sku = ?, term = ?, shipments_due = ?, reason = '', revision = revision + 1, due = ?, urgency = ?,
+			    enrolled_by = ?, enrolled_at = ?
+			where id = ? and state = 'released'`, e.SKU, e.Term, e.Due, l.at, l.how, e.How, l.at, e.Subscription)
 		if err != nil {
 			return err
 		}
+	}
+	if n == 0 && e.How == ordergroove.SubscriptionCreate {
+		// A creation that comes late still tells that it was termed from its beginning.
+		_, err := l.exec(`update subscriptions set enrolled_by = ? where id = ? and enrolled_by <> ?`, e.How, e.Subscription, e.How)
+		return err
 	}
 	if n == 0 {
 		return nil
@@ -106,7 +115,7 @@ func (l *learning) ship(s counter.Shipment) error {
 }
 
 // touch makes a subscription of ours due, unless it stands in the given state. One that failed lately keeps its time: news
-// is no reason to try earlier.
+// is no reason to try earlier, but for one that waits for a person, who may just have been there.
 func (l *learning) touch(id string, unless counter.State) error {
 	var state counter.State
 	err := l.tx.Get(&state, l.tx.Rebind(`select state from subscriptions where id = ?`), id)
@@ -123,10 +132,20 @@ func (l *learning) touch(id string, unless counter.State) error {
 	l.news = true
 	_, err = l.exec(`
 		update subscriptions
-		set revision = revision + 1, due = case when attempts > 0 and due is not null then due else ? end
-		where id = ?`, l.at, id)
+		set revision = revision + 1, due = case when attempts > 0 and due is not null and state <> 'attention' then due else ? end,
+		    attempts = case when state = 'attention' then 0 else attempts end, urgency = `+urgencyNow+`
+		where id = ?`, l.at, l.how, l.how, id)
 	return err
 }
+
+// urgencyNow is how urgent a subscription is on news of a given urgency, which stands in it twice: more where it is complete
+// and not known to be ended, and never less than it was.
+const urgencyNow = `case
+	when live = 1 and prepaid = 0 and state not in ('released', 'completed', 'ended')
+	     and shipments_due + adjustment <= (select count(*) from shipments where subscription = subscriptions.id) then 1
+	when due is not null and urgency > ? then urgency
+	else ?
+end`
 
 func (l *learning) exec(query string, args ...any) (int64, error) {
 	result, err := l.tx.Exec(l.tx.Rebind(query), args...)

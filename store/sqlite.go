@@ -60,6 +60,7 @@ func openSQLite(ctx context.Context, o Options) (_ *Store, err error) {
 	if o.Serve {
 		return s, releaseAll(ctx, writes)
 	}
+	s.claims = beside
 	return s, nil
 }
 
@@ -87,11 +88,17 @@ func lockFile(path string) (*flock.Flock, error) {
 	return lock, nil
 }
 
-// releaseAll takes up what a dead predecessor held: this process holds the file's lock, so nobody works under those
-// leases any more.
+// beside begins the claims of a process that works beside the service, without the file's lock.
+const beside = "beside-"
+
+// releaseAll takes up what a dead predecessor held: this process holds the file's lock, so no service works under those
+// leases any more. A command that works beside it may still hold its own; those run out by themselves.
 func releaseAll(ctx context.Context, db *sqlx.DB) error {
-	if _, err := db.ExecContext(ctx, `update subscriptions set claim = '', claim_until = 0 where claim <> ''`); err != nil {
+	if _, err := db.ExecContext(ctx, `update subscriptions set claim = '', claim_until = 0 where claim <> '' and claim not like '`+beside+`%'`); err != nil {
 		return fmt.Errorf("releasing leases: %w", err)
+	}
+	if _, err := db.ExecContext(ctx, `update reconciliation set claim = '', claim_until = 0 where claim not like '`+beside+`%'`); err != nil {
+		return fmt.Errorf("releasing the right to compare: %w", err)
 	}
 	_, err := db.ExecContext(ctx, `update events set due = received where due is not null and attempts = 0`)
 	return wrap("releasing events", err)

@@ -54,6 +54,7 @@ type Store struct {
 	dialect dialect
 	writer  *writer
 	lock    io.Closer
+	claims  string // what the ids of our claims begin with
 
 	// One place each: a wake-up that finds one waiting changes nothing.
 	eventsDue        chan struct{}
@@ -106,12 +107,13 @@ type Backlog struct {
 	Subscriptions int `db:"subscriptions" json:"subscriptions"`
 }
 
-// Backlog counts the events to be worked on and the subscriptions to be looked at.
+// Backlog counts the events to be worked on and the subscriptions to be looked at. One that needs a person is not work to be
+// done, even where it is asked now and then whether it can be done by now.
 func (s *Store) Backlog(ctx context.Context) (Backlog, error) {
 	var b Backlog
 	err := s.reads.GetContext(ctx, &b, `
 		select (select count(*) from events where due is not null) as events,
-		       (select count(*) from subscriptions where due is not null) as subscriptions`)
+		       (select count(*) from subscriptions where due is not null and (state <> 'attention' or attempts = 0)) as subscriptions`)
 	return b, wrap("counting the backlog", err)
 }
 

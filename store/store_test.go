@@ -437,7 +437,7 @@ func TestFinishKeepsThePage(t *testing.T) {
 		zero := 0
 		want := counter.Ledger{
 			Subscription: "s1", SKU: "GIFT", Term: "Gift", Customer: "c1", Due: 2, Written: &zero,
-			State: counter.Completed, Reason: "why", Completed: true,
+			State: counter.Completed, Reason: "why", Prepaid: true, Completed: true, ExtraOrder: "o9", ExtraPlace: 77,
 		}
 		if err := s.Finish(t.Context(), lease, counter.Outcome{At: 150, Ledger: want}); err != nil {
 			t.Fatal(err)
@@ -446,7 +446,7 @@ func TestFinishKeepsThePage(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if diff := cmp.Diff([]store.Subscription{{Ledger: want}}, pages); diff != "" {
+		if diff := cmp.Diff([]store.Subscription{{Ledger: want, EnrolledBy: ordergroove.SubscriptionCreate, EnrolledAt: 100}}, pages); diff != "" {
 			t.Errorf("page (-want +got):\n%s", diff)
 		}
 	})

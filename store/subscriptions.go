@@ -4,12 +4,14 @@ import (
 	"context"
 	"crypto/rand"
 	"database/sql"
+	"errors"
 	"strconv"
 	"strings"
 
 	"github.com/jmoiron/sqlx"
 
 	"github.com/termed/termed/counter"
+	"github.com/termed/termed/ordergroove"
 )
 
 // page is a row of subscriptions with what is counted from shipments. The counts are never stored: stored, they could be
@@ -26,7 +28,14 @@ type page struct {
 	State         string        `db:"state"`
 	Reason        string        `db:"reason"`
 	Live          bool          `db:"live"`
+	Prepaid       bool          `db:"prepaid"`
 	Completed     bool          `db:"completed"`
+	ExtraOrder    string        `db:"extra_order"`
+	ExtraPlace    int64         `db:"extra_place"`
+	Urgency       int           `db:"urgency"`
+	Upcoming      string        `db:"upcoming"`
+	EnrolledBy    string        `db:"enrolled_by"`
+	EnrolledAt    int64         `db:"enrolled_at"`
 	ReactivatedAt int64         `db:"reactivated_at"`
 	CancelSent    bool          `db:"cancel_sent"`
 	LastShipment  int64         `db:"last_shipment"`
@@ -39,8 +48,9 @@ type page struct {
 }
 
 const selectPage = `
-	select id, sku, term, customer, shipments_due, adjustment, counters_sent, counter_written, state, reason, live, completed,
-	       reactivated_at, cancel_sent, revision, attempts, due, last_error,
+	select id, sku, term, customer, shipments_due, adjustment, counters_sent, counter_written, state, reason, live, prepaid, completed,
+	       extra_order, extra_place, reactivated_at, cancel_sent, urgency, upcoming, revision, attempts, due, last_error,
+	       enrolled_by, enrolled_at,
 	       (select count(*) from shipments where subscription = subscriptions.id) as made,
 	       (select coalesce(max(at), 0) from shipments where subscription = subscriptions.id) as last_shipment,
 	       (select count(*) from shipments where subscription = subscriptions.id and source <> '` + counter.Reconciled + `') as announced
@@ -50,7 +60,12 @@ func (p page) ledger() counter.Ledger {
 	l := counter.Ledger{
 		Subscription: p.ID, SKU: p.SKU, Term: p.Term, Customer: p.Customer,
 		Due: p.Due, Made: p.Made, Announced: p.Announced, Adjustment: p.Adjust,
-		Sent: splitCounters(p.Sent), LastShipment: p.LastShipment, ReactivatedAt: p.ReactivatedAt, CancelSent: p.CancelSent, State: counter.State(p.State), Reason: p.Reason, Live: p.Live, Completed: p.Completed,
+		Sent: splitCounters(p.Sent), LastShipment: p.LastShipment, ReactivatedAt: p.ReactivatedAt, CancelSent: p.CancelSent,
+		State: counter.State(p.State), Reason: p.Reason, Live: p.Live, Prepaid: p.Prepaid, Completed: p.Completed,
+		ExtraOrder: p.ExtraOrder, ExtraPlace: p.ExtraPlace,
+	}
+	if p.EnrolledBy != ordergroove.SubscriptionCreate {
+		l.TermedFrom = p.EnrolledAt
 	}
 	if p.Written.Valid {
 		written := int(p.Written.Int64)
@@ -59,14 +74,14 @@ func (p page) ledger() counter.Ledger {
 	return l
 }
 
-// Claim takes up to n due subscriptions whose lease is free, longest due first, until the given time. Each claim has a
-// fresh id, which every later write under it must match.
+// Claim takes up to n due subscriptions whose lease is free, the most urgent and then the longest due first, until the given
+// time. Each claim has a fresh id, which every later write under it must match.
 func (s *Store) Claim(ctx context.Context, at, until int64, n int) ([]counter.Lease, error) {
 	idle, err := s.nothingDue(ctx, `select 1 from subscriptions where due <= ? and claim_until <= ? limit 1`, at, at)
 	if idle || err != nil {
 		return nil, wrap("looking for due subscriptions", err)
 	}
-	claim := rand.Text()
+	claim := s.claims + rand.Text()
 	var pages []page
 	err = s.writer.do(ctx, func(tx *sqlx.Tx) error {
 		if _, err := tx.Exec(tx.Rebind(`
@@ -76,7 +91,7 @@ func (s *Store) Claim(ctx context.Context, at, until int64, n int) ([]counter.Le
 				select id
 				from subscriptions
 				where due <= ? and claim_until <= ?
-				order by due, id
+				order by urgency desc, due, id
 				limit ? `+s.dialect.skipLocked+`)`), claim, until, at, at, n); err != nil {
 			return err
 		}
@@ -88,7 +103,7 @@ func (s *Store) Claim(ctx context.Context, at, until int64, n int) ([]counter.Le
 	}
 	leases := make([]counter.Lease, len(pages))
 	for i, p := range pages {
-		leases[i] = counter.Lease{Ledger: p.ledger(), Claim: claim, Until: until, Revision: p.Revision, Attempts: p.Attempts}
+		leases[i] = counter.Lease{Ledger: p.ledger(), Claim: claim, Until: until, Revision: p.Revision, Attempts: p.Attempts, Urgency: counter.Urgency(p.Urgency)}
 	}
 	return leases, nil
 }
@@ -156,11 +171,15 @@ func (s *Store) Finish(ctx context.Context, lease counter.Lease, o counter.Outco
 		l := o.Ledger
 		if _, err := tx.Exec(tx.Rebind(`
 			update subscriptions
-			set sku = ?, term = ?, shipments_due = ?, counter_written = ?, cancel_sent = ?, state = ?, reason = ?, live = ?, completed = ?,
-			    due = ?, claim = '', claim_until = 0, attempts = ?, last_error = ?
+			set sku = ?, term = ?, shipments_due = ?, counter_written = ?, cancel_sent = ?, state = ?, reason = ?, live = ?, prepaid = ?,
+			    completed = ?, extra_order = ?, extra_place = ?, due = ?, claim = '', claim_until = 0, attempts = ?, last_error = ?
 			where id = ?`),
-			l.SKU, l.Term, l.Due, l.Written, asInteger(l.CancelSent), string(l.State), l.Reason, asInteger(l.Live), asInteger(l.Completed),
-			due, o.Attempts, o.Error, lease.Subscription); err != nil {
+			l.SKU, l.Term, l.Due, l.Written, asInteger(l.CancelSent), string(l.State), l.Reason, asInteger(l.Live), asInteger(l.Prepaid),
+			asInteger(l.Completed), l.ExtraOrder, l.ExtraPlace, due, o.Attempts, o.Error, lease.Subscription); err != nil {
+			return err
+		}
+		// What is due again is as urgent as it is by now: its liveness and its count may have changed under this look.
+		if _, err := tx.Exec(tx.Rebind(`update subscriptions set urgency = `+urgencyNow+` where id = ?`), o.Urgency, o.Urgency, lease.Subscription); err != nil {
 			return err
 		}
 		return writeAll(tx, o.Entries)
@@ -191,6 +210,9 @@ type Subscription struct {
 	Next     int64 // when it is looked at again, UTC unix milliseconds; 0: when something happens
 	Attempts int   // looks in vain since the last that worked
 	Error    string
+
+	EnrolledBy string // the event type that told of it, or counter.Reconciled
+	EnrolledAt int64  // UTC unix milliseconds
 }
 
 // Subscriptions returns the pages of the ledger in a state, or all for "", in the order of enrolment.
@@ -204,9 +226,40 @@ func (s *Store) Subscriptions(ctx context.Context, state counter.State) ([]Subsc
 	}
 	all := make([]Subscription, len(pages))
 	for i, p := range pages {
-		all[i] = Subscription{p.ledger(), p.DueAt.Int64, p.Attempts, p.LastError}
+		all[i] = p.subscription()
 	}
 	return all, nil
+}
+
+// ErrUnknown says that a subscription is not in the ledger.
+var ErrUnknown = errors.New("not in the ledger")
+
+// Subscription returns one page of the ledger, or ErrUnknown.
+func (s *Store) Subscription(ctx context.Context, id string) (Subscription, error) {
+	var p page
+	err := s.reads.GetContext(ctx, &p, s.reads.Rebind(selectPage+`where id = ?`), id)
+	if errors.Is(err, sql.ErrNoRows) {
+		err = ErrUnknown
+	}
+	return p.subscription(), wrap("reading "+id, err)
+}
+
+func (p page) subscription() Subscription {
+	return Subscription{
+		Ledger: p.ledger(), Next: p.DueAt.Int64, Attempts: p.Attempts, Error: p.LastError,
+		EnrolledBy: p.EnrolledBy, EnrolledAt: p.EnrolledAt,
+	}
+}
+
+// Shipments returns a subscription's boxes, oldest first.
+func (s *Store) Shipments(ctx context.Context, subscription string) ([]counter.Shipment, error) {
+	var all []counter.Shipment
+	err := s.reads.SelectContext(ctx, &all, s.reads.Rebind(`
+		select subscription, order_id as "order", sku, source, at
+		from shipments
+		where subscription = ?
+		order by at, order_id`), subscription)
+	return all, wrap("reading the shipments of "+subscription, err)
 }
 
 // RetrySubscriptions makes subscriptions due at once: the one with the id, or, for "", all that need attention or failed. It
@@ -244,4 +297,23 @@ func asInteger(b bool) int {
 		return 1
 	}
 	return 0
+}
+
+// Guarded are the subscriptions that are complete and could not be ended so far.
+type Guarded struct {
+	Subscriptions int   `db:"n" json:"subscriptions"`
+	Orders        int   `db:"orders" json:"orders"`           // those that are known to have an order coming
+	FirstPlace    int64 `db:"first_place" json:"first_place"` // when the first of these orders is placed, UTC unix milliseconds; 0: unknown
+}
+
+// Guarded counts the subscriptions whose next order would be a box too many.
+func (s *Store) Guarded(ctx context.Context) (Guarded, error) {
+	var g Guarded
+	err := s.reads.GetContext(ctx, &g, `
+		select count(*) as n, count(case when extra_order <> '' then 1 end) as orders,
+		       coalesce(min(case when extra_place > 0 then extra_place end), 0) as first_place
+		from subscriptions
+		where live = 1 and prepaid = 0 and state in ('completing', 'attention')
+		  and shipments_due + adjustment <= (select count(*) from shipments where subscription = subscriptions.id)`)
+	return g, wrap("counting what is guarded", err)
 }

@@ -25,6 +25,7 @@ import (
 	"github.com/jmoiron/sqlx"
 	"go.uber.org/goleak"
 
+	"github.com/termed/termed/counter"
 	"github.com/termed/termed/ordergroove"
 	"github.com/termed/termed/store"
 	"github.com/termed/termed/webhook"
@@ -397,6 +398,8 @@ func TestLockedDatabase(t *testing.T) {
 	if _, err := holder.ExecContext(t.Context(), "begin immediate"); err != nil {
 		t.Fatal(err)
 	}
+	patient := make(chan error, 1) // whoever can wait is not refused
+	go func() { patient <- s.Learn(context.Background(), counter.Facts{}, 1) }()
 	for start := time.Now(); time.Since(start) < 6*time.Second; {
 		asked := time.Now()
 		if status, took := deliver(), time.Since(asked); status != 503 || took > 5*time.Second {
@@ -406,12 +409,18 @@ func TestLockedDatabase(t *testing.T) {
 	if _, err := holder.ExecContext(t.Context(), "rollback"); err != nil {
 		t.Fatal(err)
 	}
+	taken := false
 	for range 100 { // the writer may still be waiting for the lock
-		if deliver() == 200 {
-			return
+		if taken = deliver() == 200; taken {
+			break
 		}
 	}
-	t.Error("it was not taken after the lock had gone")
+	if !taken {
+		t.Error("it was not taken after the lock had gone")
+	}
+	if err := <-patient; err != nil {
+		t.Errorf("what could wait for the lock was refused: %v", err)
+	}
 }
 
 // FuzzDoor: no header and no body makes the door panic, or take what was not signed.

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -31,11 +33,31 @@ func checkCommand(env environment) *cobra.Command {
 			}
 			fmt.Fprintf(env.stdout, "webhooks are taken at %s%s, %d signing key(s)\n", c.Listen, webhook.Path, len(c.Ordergroove.WebhookKeys))
 			fmt.Fprintf(env.stdout, "%s is called at most %d times a minute\n", c.Ordergroove.APIURL, c.Ordergroove.RequestsPerMinute)
+			fmt.Fprintln(env.stdout, comparing(c.Reconcile))
 			return nil
 		},
 	}
 	configFlag(cmd, &path)
 	return cmd
+}
+
+// comparing says how often everything is compared with Ordergroove.
+func comparing(r config.Reconcile) string {
+	if r.Every == 0 {
+		return "nothing is compared with Ordergroove but by termed reconcile"
+	}
+	return fmt.Sprintf("what was updated lately is compared with Ordergroove every %s, everything every %s", short(r.Every), short(r.Full))
+}
+
+// short prints a time without the zeros at its end.
+func short(d time.Duration) string {
+	text := d.String()
+	for _, zero := range []string{"m0s", "h0m"} {
+		if strings.HasSuffix(text, zero) {
+			text = text[:len(text)-2]
+		}
+	}
+	return text
 }
 
 func initCommand(env environment) *cobra.Command {

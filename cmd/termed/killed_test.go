@@ -60,6 +60,19 @@ func newNursed(t *testing.T, o ogsim.Options) *nursed {
 	return n
 }
 
+// rewrite changes the configuration.
+func (n *nursed) rewrite(from, to string) {
+	n.t.Helper()
+	path := filepath.Join(n.dir, "termed.yaml")
+	text, err := os.ReadFile(path)
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	if err := os.WriteFile(path, []byte(strings.Replace(string(text), from, to, 1)), 0o600); err != nil {
+		n.t.Fatal(err)
+	}
+}
+
 // given are the ports that freeAddress gave out.
 var given sync.Map
 

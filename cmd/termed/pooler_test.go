@@ -67,7 +67,7 @@ max_client_conn = 200
 
 	waitForPort(t, "127.0.0.1:"+port)
 
-	c := newCluster(t, "postgres://postgres@127.0.0.1:"+port+"/postgres?sslmode=disable", 2)
+	c := newCluster(t, "postgres://postgres@127.0.0.1:"+port+"/postgres?sslmode=disable", 2, "reconcile: { every: off }")
 	defer c.close()
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()

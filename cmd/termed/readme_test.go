@@ -94,7 +94,7 @@ func timeless(s string) string {
 
 // The files that the documents point to are there.
 func TestLinks(t *testing.T) {
-	for _, name := range []string{"README.md", "CONTRIBUTING.md", "docs/operations.md", "testdata/script/README.md"} {
+	for _, name := range []string{"README.md", "CONTRIBUTING.md", "docs/operations.md", "docs/switching.md", "testdata/script/README.md"} {
 		text, err := os.ReadFile(filepath.Join("../..", name))
 		if err != nil {
 			t.Fatal(err)
@@ -130,5 +130,69 @@ func TestDemoFindsFaults(t *testing.T) {
 	faults, err := stage.outcome(t.Context(), s.cast, env)
 	if err != nil || len(faults) == 0 || !strings.Contains(out.String(), "NO") {
 		t.Errorf("outcome = %v, %v; want faults\n%s", faults, err, out.String())
+	}
+}
+
+var (
+	transcript = regexp.MustCompile("(?s)```console\n(\\$ termed .*?)```")
+	publicID   = regexp.MustCompile(`[0-9a-f]{30}([0-9a-f]{2})`)
+	took       = regexp.MustCompile(`\d+ API calls, \d+\.\d s`) // a running service makes some of them
+)
+
+// What docs/switching.md shows is what the commands print, in a shop that an application of its own has kept so far: the
+// first before termed is started, the others after.
+func TestSwitching(t *testing.T) {
+	text, err := os.ReadFile("../../docs/switching.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := newWorld(t.TempDir(), ogsim.Options{})
+	defer w.close()
+	yaml := strings.Replace(loadConfigYAML, "- { name: Gift,", "- { name: Three-month gift,", 1)
+	if err := os.WriteFile(filepath.Join(w.dir, "termed.yaml"), []byte(yaml), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for i, extra := range []string{
+		`{"fulfillment_counter":"4","termed":"true"}`, `{"fulfillment_counter":"5","termed":"true"}`, `{"fulfillment_counter":"two"}`, ``,
+	} {
+		sub, err := w.sim.Subscribe(ogsim.NewSubscription{Customer: canaryName, Product: "SIX", ExtraData: []byte(extra), Silent: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if i != 2 {
+			if _, err := w.sim.Place([]string{sub.ID}); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	w.sim.Take()
+	blocks := transcript.FindAllStringSubmatch(string(text), -1)
+	if len(blocks) != 2 {
+		t.Fatalf("docs/switching.md shows %d transcripts, want that of before and that of after", len(blocks))
+	}
+	for i, block := range blocks {
+		if i == 1 {
+			if err := w.serve(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		var got strings.Builder
+		for line := range strings.Lines(block[1]) {
+			command, ok := strings.CutPrefix(strings.TrimSpace(line), "$ termed ")
+			if !ok {
+				continue
+			}
+			out, _, err := w.termed(t.Context(), append(strings.Fields(command), "--log-level", "error+4")...)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got.WriteString(line + out)
+		}
+		plain := func(s string) string {
+			return took.ReplaceAllString(publicID.ReplaceAllString(s, "…$1"), "0 API calls, 0.0 s")
+		}
+		if diff := cmp.Diff(plain(block[1]), plain(got.String())); diff != "" {
+			t.Errorf("docs/switching.md shows something else (-docs +real):\n%s\nreal:\n%s", diff, plain(got.String()))
+		}
 	}
 }

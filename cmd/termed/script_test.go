@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -65,6 +66,10 @@ func TestScript(t *testing.T) {
 			"permutations":         told(permutationsCmd),
 			"wait-for-call":        told(waitForCallCmd),
 			"wait-until-not-ready": told(notReadyCmd),
+			"wait-for":             told(waitForCmd),
+			"wait-for-log":         told(waitForLogCmd),
+			"stdlog":               told(stdlogCmd),
+			"get":                  told(getCmd),
 			"nosecrets":            told(noSecretsCmd),
 		},
 	})
@@ -148,8 +153,13 @@ func subscribeCmd(s *tale, args []string) error {
 			n.Silent = true
 			continue
 		}
+		if left, ok := strings.CutPrefix(arg, "prepaid="); ok {
+			n.Prepaid = json.RawMessage(`{"prepaid_orders_remaining":` + left + `,"prepaid_orders_per_billing":` + left + `,"renewal_behavior":"autorenew"}`)
+			continue
+		}
 		n.ExtraData = json.RawMessage(arg)
 	}
+	defer func() { s.ts.Setenv(args[0], s.names[args[0]].id) }()
 	return s.subscribe(args[0], args[1], n)
 }
 
@@ -191,6 +201,17 @@ func agentCmd(s *tale, args []string) error {
 		return s.sim.Edit(id, json.RawMessage(args[2]))
 	case "swaps-once":
 		return s.sim.SwapOnce(id, args[2])
+	case "swaps":
+		return s.sim.Swap(id, args[2])
+	case "deletes":
+		s.sim.Forget(id)
+		return nil
+	case "reschedules": // in so long
+		in, err := time.ParseDuration(args[2])
+		if err != nil {
+			return err
+		}
+		return s.sim.Reschedule(id, time.Now().Add(in))
 	}
 	return fmt.Errorf("an agent does not know how to %s", args[0])
 }
@@ -246,7 +267,11 @@ func judgeCmd(s *tale, args []string) error {
 		due, _ = strconv.Atoi(strings.TrimPrefix(args[1], "due="))
 	}
 	sub, _ := s.sim.Subscription(r.id)
-	if faults := ogsim.Judge(sub, due, r.first); len(faults) > 0 {
+	faults := ogsim.JudgePrepaid(sub, r.first)
+	if args[1] != "prepaid" {
+		faults = ogsim.Judge(sub, due, r.first)
+	}
+	if len(faults) > 0 {
 		return fmt.Errorf("%s: %s", args[0], strings.Join(faults, "; "))
 	}
 	return nil
@@ -274,6 +299,10 @@ func breakCmd(s *tale, args []string) error {
 			f.RetryAfter = value
 		case "after-effect":
 			f.TakesEffect = true
+		case "whole-path":
+			f.WholePath = true
+		case "skip":
+			f.Skip, err = strconv.Atoi(value)
 		case "delay":
 			f.OnlyDelay = true
 			f.Delay, err = time.ParseDuration(value)
@@ -342,6 +371,58 @@ func notReadyCmd(s *tale, args []string) error {
 		case <-time.After(20 * time.Millisecond):
 		}
 	}
+}
+
+// waitForCmd is expect, as soon as it is so.
+func waitForCmd(s *tale, args []string) error {
+	return s.until(func() error { return expectCmd(s, args) })
+}
+
+// waitForLogCmd waits until the processes have logged a line that fits.
+func waitForLogCmd(s *tale, args []string) error {
+	return s.until(func() error { return stdlogCmd(s, args) })
+}
+
+// until asks again and again, and answers the last error when time is up.
+func (s *tale) until(ask func() error) error {
+	for {
+		err := ask()
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-s.ctx.Done():
+			return err
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}
+
+// stdlogCmd is stdout for what the service logged.
+func stdlogCmd(s *tale, args []string) error {
+	pattern, err := regexp.Compile(args[0])
+	if err != nil {
+		return err
+	}
+	text, err := os.ReadFile(s.log)
+	if err != nil {
+		return err
+	}
+	if !pattern.Match(text) {
+		return fmt.Errorf("no match for %s in the log:\n%s", args[0], text)
+	}
+	return nil
+}
+
+// getCmd asks the console for a page; what it answers is the next stdout.
+func getCmd(s *tale, args []string) error {
+	response, err := http.Get("http://" + strings.TrimPrefix(s.console, "http://") + args[0])
+	if err != nil {
+		return err
+	}
+	defer response.Body.Close()
+	_, err = io.Copy(s.ts.Stdout(), response.Body)
+	return err
 }
 
 // permutationsCmd lets the events of one life arrive in every order there is, each order for a subscription of its own:

@@ -47,7 +47,7 @@ func newService(ctx context.Context, c config.Config, log *slog.Logger) (_ *serv
 			s.close()
 		}
 	}()
-	terms, err := counter.NewTerms(counter.Keys{Counter: c.Keys.Counter, Termed: c.Keys.Termed, Hide: c.Keys.Hide}, termsOf(c))
+	terms, err := indexTerms(c)
 	if err != nil {
 		return nil, err
 	}
@@ -56,11 +56,7 @@ func newService(ctx context.Context, c config.Config, log *slog.Logger) (_ *serv
 	}); err != nil {
 		return nil, err
 	}
-	how := store.Auto
-	if c.Migrate == "manual" {
-		how = store.Manual
-	}
-	if s.store, err = store.Open(ctx, store.Options{Database: c.Database, Serve: true, Migrate: how}); err != nil {
+	if s.store, err = store.Open(ctx, store.Options{Database: c.Database, Serve: true, Migrate: migration(c)}); err != nil {
 		return nil, err
 	}
 	door, err := webhook.New(s.store, webhook.Options{
@@ -70,7 +66,10 @@ func newService(ctx context.Context, c config.Config, log *slog.Logger) (_ *serv
 	if err != nil {
 		return nil, err
 	}
-	s.app = cancelapp.New(s.store, s.client, cancelapp.Options{Terms: terms, Idle: idleFor(c.Database), Log: log})
+	s.app = cancelapp.New(s.store, s.client, cancelapp.Options{
+		Terms: terms, Idle: idleFor(c.Database), Log: log,
+		Reconcile: cancelapp.Schedule{Every: c.Reconcile.Every, All: c.Reconcile.Full}, Patience: c.Webhook.Silence,
+	})
 	s.door = webhook.Server(door.Handler(), log)
 	s.console = console.Server(console.Handler(console.Options{
 		Checks: []console.Check{
@@ -78,7 +77,7 @@ func newService(ctx context.Context, c config.Config, log *slog.Logger) (_ *serv
 			{Name: "ordergroove", Test: func(context.Context) error { return s.app.Ready() }},
 		},
 		Backlog: func(ctx context.Context) (any, error) { return s.store.Backlog(ctx) },
-		Log:     log,
+		Details: s.details(), Metrics: s.metrics(), Log: log,
 	}), log)
 	if s.atDoor, err = net.Listen("tcp", c.Listen); err != nil {
 		return nil, fmt.Errorf("listening for webhooks: %w", err)
@@ -180,12 +179,23 @@ func (s *service) close() {
 	}
 }
 
+func migration(c config.Config) store.Migrate {
+	if c.Migrate == "manual" {
+		return store.Manual
+	}
+	return store.Auto
+}
+
+func indexTerms(c config.Config) (counter.Terms, error) {
+	return counter.NewTerms(counter.Keys{Counter: c.Keys.Counter, Termed: c.Keys.Termed, Hide: c.Keys.Hide}, termsOf(c))
+}
+
 func termsOf(c config.Config) []counter.Term {
 	terms := make([]counter.Term, len(c.Terms))
 	for i, t := range c.Terms {
 		terms[i] = counter.Term{
 			Name: t.Name, SKUs: t.SKUs, Shipments: t.Shipments, FirstShipment: counter.First(t.FirstShipment),
-			CancelReason: t.CancelReason,
+			CancelReason: t.CancelReason, KeepRenewal: t.KeepRenewal,
 		}
 	}
 	return terms

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -17,20 +18,22 @@ import (
 	"github.com/termed/termed/store"
 )
 
-// TestSoak lets everything happen at random for a while: lives of subscriptions, duplicates, disorder, deliveries that come
-// late, an API that fails in every way, other hands on extra_data, customers who change their minds, and a process that is
-// killed, stopped and ended. In the end each subscription must be exactly as the simulator's own record asks for.
+// TestSoak lets everything happen at random for a while: lives of subscriptions, announced or made in silence, counted or
+// prepaid; duplicates, disorder, deliveries that come late or never; an API that fails in every way, other hands on extra_data,
+// customers who change their minds, one-time swaps, comparisons all the time, and a process that is killed, stopped and ended.
+// After a last comparison each subscription must be exactly as the simulator's own record asks for.
 //
 // TERMED_SOAK is how long (default 5s), TERMED_SEED what the dice start from (default the time, or 1 for the short one); the
 // seed is printed, and the same seed throws the same dice. What the machine's scheduling makes of them is not ours to repeat.
 func TestSoak(t *testing.T) {
-	t.Log("FAULT | soak: kill -9 at random moments under load, random faults, late, lost and doubled deliveries, customers who change their minds, in a real process, judged by the simulator's record | I1 I2 I3 I4 I7 I10")
+	t.Log("FAULT | soak: kill -9 at random moments under load and in the middle of comparisons, random faults, deliveries late, lost for ever and doubled, subscriptions that are never announced, prepaid ones, customers who change their minds, in a real process, judged by the simulator's record | I1 I2 I3 I4 I7 I10")
 	long, seed := soakSettings(t)
 	t.Logf("TERMED_SOAK=%s TERMED_SEED=%d", long, seed)
 	s := &soak{
 		nursed: newNursed(t, ogsim.Options{Snapshot: "top", ItemEvents: true}), dice: rand.New(rand.NewPCG(seed, 1)),
 		taken: map[string]bool{},
 	}
+	s.rewrite("reconcile: { every: off }", "reconcile: { every: 1s, full: 2s }")
 	s.watch()
 	defer s.close()
 	s.sender.OnReply = s.heard
@@ -41,8 +44,8 @@ func TestSoak(t *testing.T) {
 	}
 	s.atRest(ctx)
 	s.judge()
-	t.Logf("%d subscriptions, %d boxes, %d deliveries, %d faults, %d kills, %d API calls", len(s.lives), s.boxes, s.deliveries, s.faults,
-		s.died(), len(s.sim.Calls()))
+	t.Logf("%d subscriptions, %d boxes, %d deliveries, %d events lost, %d faults, %d kills, %d API calls", len(s.lives), s.boxes, s.deliveries,
+		s.lost, s.faults, s.died(), len(s.sim.Calls()))
 }
 
 func soakSettings(t *testing.T) (time.Duration, uint64) {
@@ -76,7 +79,7 @@ type soak struct {
 	note  sync.Mutex
 	taken map[string]bool // ids of the events that were answered 2xx
 
-	boxes, deliveries, faults int
+	boxes, deliveries, lost, faults int
 }
 
 // soaked is one subscription of it.
@@ -85,6 +88,8 @@ type soaked struct {
 	due       int
 	first     json.RawMessage
 	cancelled bool // by its customer, for good
+	prepaid   bool
+	boxed     time.Time // when its last order was placed
 }
 
 func (s *soak) heard(e ogsim.Event, r ogsim.Reply) {
@@ -129,13 +134,18 @@ func (s *soak) begin() {
 	}{{"GIFT-3MO", 2}, {"SIX", 5}, {"COFFEE", ogsim.Evergreen}}
 	kind := kinds[s.dice.IntN(len(kinds))]
 	first := json.RawMessage(fmt.Sprintf(`{"mine <&>":%d.10,"":null,"long":90071992547409931234,"deep":{"a":[1,{"b":"\u2028"}]}}`, s.dice.IntN(100)))
-	sub, err := s.sim.Subscribe(ogsim.NewSubscription{
+	n := ogsim.NewSubscription{
 		Customer: canaryName, Product: kind.sku, ExtraData: first, Silent: s.dice.IntN(10) == 0 && kind.due != ogsim.Evergreen,
-	})
+	}
+	prepaid := s.dice.IntN(20) == 0 && kind.due != ogsim.Evergreen
+	if prepaid {
+		n.Prepaid = prepaidFor(1 + s.dice.IntN(8))
+	}
+	sub, err := s.sim.Subscribe(n)
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	s.lives = append(s.lives, &soaked{id: sub.ID, due: kind.due, first: first})
+	s.lives = append(s.lives, &soaked{id: sub.ID, due: kind.due, first: first, prepaid: prepaid})
 }
 
 // box places an order for one or two subscriptions that have a box to come.
@@ -147,10 +157,17 @@ func (s *soak) box() {
 		}
 		l := s.lives[s.dice.IntN(len(s.lives))]
 		sub, _ := s.sim.Subscription(l.id)
-		if l.due != ogsim.Evergreen && sub.Placed >= l.due || !sub.Live || len(on) > 0 && on[0] == l.id {
+		if l.due != ogsim.Evergreen && sub.Placed >= l.due && !l.prepaid || !sub.Live || len(on) > 0 && on[0] == l.id {
 			continue
 		}
-		on = append(on, l.id)
+		// A first box of another product cannot be told from a swap for good, if nothing else was ever announced; and the
+		// orders of one second have no order.
+		if l.due != ogsim.Evergreen && sub.Placed > 0 && time.Since(l.boxed) > 2*time.Second && s.dice.IntN(3) == 0 {
+			if err := s.sim.SwapOnce(l.id, "COFFEE"); err != nil {
+				s.t.Fatal(err)
+			}
+		}
+		on, l.boxed = append(on, l.id), time.Now()
 	}
 	if len(on) == 0 {
 		return
@@ -195,7 +212,7 @@ func (s *soak) mind() {
 	}
 	l := s.lives[s.dice.IntN(len(s.lives))]
 	sub, _ := s.sim.Subscription(l.id)
-	if l.due == ogsim.Evergreen || sub.Placed >= l.due {
+	if l.due == ogsim.Evergreen || sub.Placed >= l.due || l.prepaid {
 		return // what happens at the end is TestOtherHands
 	}
 	var err error
@@ -233,6 +250,10 @@ func (s *soak) send(ctx context.Context) {
 			s.late = append(s.late, e)
 			continue
 		}
+		if s.dice.IntN(10) == 0 {
+			s.lost++
+			continue
+		}
 		for range 1 + s.dice.IntN(4)/3 {
 			s.deliveries++
 			s.under.Go(func() {
@@ -253,10 +274,16 @@ func (s *soak) atRest(ctx context.Context) {
 	s.sim.ClearFaults()
 	s.pending = append(s.pending, s.late...)
 	s.patient(ctx)
-	for _, l := range s.lives { // one made silently, and without an order yet, is heard of
-		if err := s.sim.Touch(l.id); err != nil {
-			s.t.Fatal(err)
+	for range 5 { // the service compares, too: then this one waits for its turn
+		out, code, err := s.termed(ctx, "reconcile", "--requests-per-minute", "60000")
+		if err != nil || code != 0 && !strings.Contains(out, "another reconciliation") {
+			s.t.Fatalf("termed reconcile: %d, %v\n%s", code, err, out)
 		}
+		if code == 0 {
+			s.t.Log(out)
+			break
+		}
+		time.Sleep(500 * time.Millisecond)
 	}
 	s.patient(ctx)
 	db, err := store.Open(ctx, store.Options{Database: filepath.Join(s.dir, "termed.db")})
@@ -276,11 +303,12 @@ func (s *soak) judge() {
 	s.t.Helper()
 	for _, l := range s.lives {
 		sub, _ := s.sim.Subscription(l.id)
-		var faults []string
-		if l.cancelled {
+		faults := ogsim.Judge(sub, l.due, l.first)
+		switch {
+		case l.prepaid:
+			faults = ogsim.JudgePrepaid(sub, l.first)
+		case l.cancelled:
 			faults = judgeEnded(sub, l)
-		} else {
-			faults = ogsim.Judge(sub, l.due, l.first)
 		}
 		for _, fault := range faults {
 			s.t.Errorf("%s (%s, due %d, placed %d): %s", l.id, sub.Product, l.due, sub.Placed, fault)

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http/httptest"
@@ -73,9 +74,7 @@ func (w *world) serve(arguments ...string) error {
 	defer log.Close()
 	w.child = &exec.Cmd{
 		Path: program, Args: append([]string{"termed", "serve"}, arguments...), Dir: w.dir, Stderr: log,
-		Env: append(os.Environ(), "SIM_URL="+w.api.URL, "ORDERGROOVE_API_KEY="+canaryAPIKey,
-			"ORDERGROOVE_WEBHOOK_KEY="+canaryWebhookKey, "TERMED_CONSOLE_PASSWORD="+canaryPassword,
-			"TERMED_FAILPOINT="+w.failpoint),
+		Env: append(w.environ(), "TERMED_FAILPOINT="+w.failpoint),
 	}
 	stdout, err := w.child.StdoutPipe()
 	if err != nil {
@@ -102,6 +101,27 @@ func (w *world) serve(arguments ...string) error {
 	w.child = nil
 	text, _ := os.ReadFile(w.log)
 	return fmt.Errorf("the service did not start:\n%s", text)
+}
+
+// environ is what every process of ours has in its environment.
+func (w *world) environ() []string {
+	return append(os.Environ(), "SIM_URL="+w.api.URL, "ORDERGROOVE_API_KEY="+canaryAPIKey,
+		"ORDERGROOVE_WEBHOOK_KEY="+canaryWebhookKey, "TERMED_CONSOLE_PASSWORD="+canaryPassword)
+}
+
+// termed runs a command to its end, beside the service, and answers what it printed and its exit code.
+func (w *world) termed(ctx context.Context, arguments ...string) (out string, code int, err error) {
+	program, err := os.Executable()
+	if err != nil {
+		return "", 0, err
+	}
+	command := exec.CommandContext(ctx, program)
+	command.Args, command.Dir, command.Env = append([]string{"termed"}, arguments...), w.dir, w.environ()
+	text, err := command.CombinedOutput()
+	if ended, ok := errors.AsType[*exec.ExitError](err); ok {
+		return string(text), ended.ExitCode(), nil
+	}
+	return string(text), 0, err
 }
 
 // change sets what is not so already: a service that comes back on the same address changes nothing under others' hands.

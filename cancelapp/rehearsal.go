@@ -1,0 +1,97 @@
+package cancelapp
+
+import (
+	"context"
+	"encoding/json"
+	"slices"
+
+	"github.com/termed/termed/counter"
+	"github.com/termed/termed/ordergroove"
+)
+
+// Rehearsal is what a look would do now: the page as it would leave it, and the lines that it would write into the journal.
+type Rehearsal struct {
+	Page    counter.Ledger
+	Entries []counter.Entry
+}
+
+// Rehearse goes through a look at a subscription, by the same code as a real one, without changing anything anywhere. What
+// it asks it asks for real, but for the subscription itself where that is at hand. Shipments are the boxes that the ledger
+// holds.
+func (a *App) Rehearse(ctx context.Context, page counter.Ledger, shipments []counter.Shipment, remote *ordergroove.Subscription) (Rehearsal, error) {
+	stage := &stage{api: a.api, page: page, boxes: map[string]string{}}
+	for _, s := range shipments {
+		stage.boxes[s.Order] = s.Source
+	}
+	if remote == nil {
+		found, err := a.api.Subscription(ctx, page.Subscription)
+		if err != nil {
+			return Rehearsal{}, err
+		}
+		remote = &found
+	}
+	stage.remote = *remote
+	l := &look{App: a, api: stage, ledger: stage, lease: counter.Lease{Ledger: page}, page: page}
+	err := l.level(ctx)
+	return Rehearsal{l.page, append(stage.entries, l.entries...)}, err
+}
+
+// stage stands in for the ledger, and for Ordergroove where a call would change something.
+type stage struct {
+	api
+	remote  ordergroove.Subscription
+	page    counter.Ledger
+	boxes   map[string]string // source by order
+	entries []counter.Entry
+}
+
+func (s *stage) Subscription(context.Context, string) (ordergroove.Subscription, error) {
+	return s.remote, nil
+}
+
+func (s *stage) UpdateExtraData(_ context.Context, _ string, data ordergroove.ExtraData) (ordergroove.Subscription, error) {
+	s.remote.ExtraData = json.RawMessage(data.Object())
+	return s.remote, nil
+}
+
+func (s *stage) Cancel(context.Context, string, string) (ordergroove.Subscription, error) {
+	s.remote.Live = false
+	return s.remote, nil
+}
+
+func (s *stage) EndAtRenewal(context.Context, string) (ordergroove.Subscription, error) {
+	ending := *s.remote.Prepaid
+	ending.RenewalBehavior = "cancel"
+	s.remote.Prepaid = &ending
+	return s.remote, nil
+}
+
+// Claim is never called: a rehearsal has its page.
+func (s *stage) Claim(context.Context, int64, int64, int) ([]counter.Lease, error) { return nil, nil }
+
+func (s *stage) Record(_ context.Context, _ counter.Lease, step counter.Step) (counter.Ledger, error) {
+	for _, shipment := range step.Shipments {
+		if _, known := s.boxes[shipment.Order]; !known {
+			s.boxes[shipment.Order] = shipment.Source
+			s.entries = append(s.entries, counter.Entry{Subscription: shipment.Subscription, At: shipment.At, Actor: counter.ByOrdergroove,
+				What: "shipment", After: shipment.Order, Reason: shipment.Source})
+		}
+	}
+	s.page.SKU, s.page.Term, s.page.Due = step.Page.SKU, step.Page.Term, step.Page.Due
+	s.page.Made, s.page.Announced = len(s.boxes), 0
+	for _, source := range s.boxes {
+		if source != counter.Reconciled {
+			s.page.Announced++
+		}
+	}
+	if step.Adjustment != nil {
+		s.page.Adjustment = *step.Adjustment
+	}
+	if step.Counter != nil {
+		s.page = s.page.Sending(*step.Counter)
+	}
+	s.entries = append(s.entries, slices.Clone(step.Entries)...)
+	return s.page, nil
+}
+
+func (s *stage) Finish(context.Context, counter.Lease, counter.Outcome) error { return nil }
