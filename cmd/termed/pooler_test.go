@@ -69,7 +69,7 @@ max_client_conn = 200
 
 	c := newCluster(t, "postgres://postgres@127.0.0.1:"+port+"/postgres?sslmode=disable", 2, "reconcile: { every: off }")
 	defer c.close()
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 40*time.Second) // some 3 s; without the safeguard it never comes to rest
 	defer cancel()
 	load := ogsim.Load{
 		Subscriptions: 150, Duplicates: 0.25, Disorder: 0.33, Seed: 9, AtATime: 8,

@@ -75,7 +75,8 @@ var safeguards = []safeguard{
 	{"one service a SQLite file", "store/sqlite.go", "if !held {", "if !held && false {", "./store -run TestSQLiteIsOneProcess"},
 }
 
-var failure = regexp.MustCompile(`(?m)^\s*--- FAIL: (\S+)`)
+// failure finds a test that failed, or that was still running when the time was up.
+var failure = regexp.MustCompile(`(?m)^\s*--- FAIL: (\S+)|^running tests:\s+(\S+)`)
 
 // remove runs the tests without the safeguard, on a copy of its file that only the compiler sees, and returns the test that
 // turned red.
@@ -117,7 +118,7 @@ func (s safeguard) remove() (test string, err error) {
 	if found == nil {
 		return "", fmt.Errorf("no test failed, but the run did:\n%s", out)
 	}
-	test = found[0][1]
+	test = found[0][1] + found[0][2]
 	for _, f := range found[1:] { // the first that is a part of it
 		if strings.HasPrefix(f[1], test+"/") {
 			test = f[1]
