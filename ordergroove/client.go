@@ -189,6 +189,9 @@ func (c *Client) do(ctx context.Context, with *retryablehttp.Client, k call) ([]
 	}
 	response, err := with.Do(request)
 	if err != nil {
+		if response != nil { // it came just as its caller gave up
+			response.Body.Close()
+		}
 		return nil, noAnswer(k.op, transportCause(err))
 	}
 	defer response.Body.Close()

@@ -434,3 +434,36 @@ func TestClientUrgency(t *testing.T) {
 		}
 	})
 }
+
+// An answer that comes just as its caller gives up is let go of: its connection would be held for ever.
+func TestClientLetsGoOfAnswers(t *testing.T) {
+	ctx, giveUp := context.WithCancel(t.Context())
+	body := &closable{Reader: strings.NewReader("{}")}
+	client, err := ordergroove.NewClient(ordergroove.Options{URL: "http://127.0.0.1", Key: "k", Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
+		giveUp()
+		return &http.Response{StatusCode: http.StatusOK, Header: http.Header{}, Body: body, Request: r}, nil
+	})})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := client.Subscription(ctx, "s1"); !errors.Is(err, context.Canceled) {
+		t.Errorf("err = %v, want the context's", err)
+	}
+	if !body.closed {
+		t.Error("the answer's body was not closed")
+	}
+}
+
+type closable struct {
+	io.Reader
+	closed bool
+}
+
+func (c *closable) Close() error {
+	c.closed = true
+	return nil
+}
+
+type roundTrip func(*http.Request) (*http.Response, error)
+
+func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
