@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/termed/termed/counter"
@@ -29,6 +30,7 @@ type ledger interface {
 	Claim(ctx context.Context, at, until int64, n int) ([]counter.Lease, error)
 	Record(ctx context.Context, lease counter.Lease, step counter.Step) (counter.Ledger, error)
 	Finish(ctx context.Context, lease counter.Lease, o counter.Outcome) error
+	Untold(ctx context.Context, subscription string) ([]counter.Shipment, error)
 }
 
 // bells tell that there is work before the next look at the clock would; store satisfies it.
@@ -48,6 +50,7 @@ type api interface {
 type changer interface {
 	UpdateExtraData(ctx context.Context, id string, data ordergroove.ExtraData) (ordergroove.Subscription, error)
 	Cancel(ctx context.Context, id, reason string) (ordergroove.Subscription, error)
+	ChangeProduct(ctx context.Context, id, product string) (ordergroove.Subscription, error)
 	EndAtRenewal(ctx context.Context, id string) (ordergroove.Subscription, error)
 }
 
@@ -68,11 +71,12 @@ type Store interface {
 	pages
 	history
 	rhythm
+	outbox
 }
 
 // Options of an App. The zero value of a field means the default it names.
 type Options struct {
-	Terms   counter.Terms
+	Rules
 	Workers int           // looks, and events, at a time; default 8 each
 	Lease   time.Duration // how long a claim holds; default 30 s
 	Idle    time.Duration // the longest time between two looks at the database; default 1 s
@@ -80,7 +84,6 @@ type Options struct {
 
 	Reconcile Schedule
 	Patience  time.Duration    // how long no webhook may come before that is reported; default learned; negative: for ever
-	Notify    func(Notice)     // told what a person has to know at once; default nobody
 	Now       func() time.Time // default time.Now
 	Jitter    func() float64   // in [0, 1); default random
 	Log       *slog.Logger     // default none
@@ -88,19 +91,20 @@ type Options struct {
 
 // App does the work; make it with New.
 type App struct {
-	inbox      inbox
-	ledger     ledger
-	bells      bells
-	runs       runs
-	pages      pages
-	history    history
-	rhythm     rhythm
-	api        api
-	gate       *gate
-	translator translator
-	orders     orders
-	silence    silence
-	o          Options
+	inbox   inbox
+	ledger  ledger
+	bells   bells
+	runs    runs
+	pages   pages
+	history history
+	rhythm  rhythm
+	api     api
+	gate    *gate
+	outbox  outbox
+	inForce atomic.Pointer[Rules]
+	orders  orders
+	silence silence
+	o       Options
 }
 
 // New makes an App; it does nothing until Run.
@@ -129,16 +133,34 @@ func New(store Store, client api, o Options) *App {
 	if o.Reconcile.All == 0 {
 		o.Reconcile.All = 24 * time.Hour
 	}
-	if o.Notify == nil {
-		o.Notify = func(Notice) {}
-	}
 	gate := &gate{now: o.Now}
 	behind := gated{client, gate}
-	return &App{
-		inbox: store, ledger: store, bells: store, runs: store, pages: store, history: store, rhythm: store,
-		api: behind, gate: gate, translator: translator{o.Terms, behind, store}, silence: silence{bell: make(chan struct{}, 1)}, o: o,
+	a := &App{
+		inbox: store, ledger: store, bells: store, runs: store, pages: store, history: store, rhythm: store, outbox: store,
+		api: behind, gate: gate, silence: silence{bell: make(chan struct{}, 1)}, o: o,
 	}
+	a.Reload(o.Rules)
+	return a
 }
+
+// Rules are what can change while an App works: what is in hand goes on under those that it began with.
+type Rules struct {
+	Terms counter.Terms
+	// Announce addresses a notice to those who want its type; default nobody.
+	Announce func(counter.Notice) []counter.Post
+	// RemindBefore is how long before its order is placed the last shipment is announced; default at once, when one is left.
+	RemindBefore time.Duration
+}
+
+// Reload puts rules in force.
+func (a *App) Reload(r Rules) {
+	if r.Announce == nil {
+		r.Announce = func(counter.Notice) []counter.Post { return nil }
+	}
+	a.inForce.Store(&r)
+}
+
+func (a *App) rules() Rules { return *a.inForce.Load() }
 
 // Ready says whether the API lets us work; the error says what it refused and what to do.
 func (a *App) Ready() error {
@@ -151,6 +173,7 @@ func (a *App) Run(ctx context.Context) {
 	loops.Go(func() { a.work(ctx, true) })
 	loops.Go(func() { a.reconcileOnTime(ctx) })
 	loops.Go(func() { a.listen(ctx) })
+	loops.Go(func() { a.remind(ctx) })
 	loops.Wait()
 }
 

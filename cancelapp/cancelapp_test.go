@@ -178,6 +178,23 @@ func (b *bubble) start(o cancelapp.Options) {
 	}
 }
 
+// under puts changed terms in force.
+func (b *bubble) under(change func(*counter.Term), announce func(counter.Notice) []counter.Post) {
+	b.t.Helper()
+	var terms []counter.Term
+	for _, sku := range b.terms.SKUs() {
+		term, _ := b.terms.Of(sku)
+		change(&term)
+		terms = append(terms, term)
+	}
+	keys := terms[0].Keys
+	var err error
+	if b.terms, err = counter.NewTerms(keys, terms); err != nil {
+		b.t.Fatal(err)
+	}
+	b.app.Reload(cancelapp.Rules{Terms: b.terms, Announce: announce})
+}
+
 // gift makes a subscription and files its creation.
 func (b *bubble) gift() ogsim.Subscription {
 	b.t.Helper()
@@ -497,7 +514,7 @@ func TestIdle(t *testing.T) {
 	inBubble(t, ogsim.Options{}, func(t *testing.T, b *bubble) {
 		b.stop()
 		counted := &asked{Store: b.db}
-		app := cancelapp.New(counted, nil, cancelapp.Options{Terms: b.terms, Idle: 2 * time.Second})
+		app := cancelapp.New(counted, nil, cancelapp.Options{Rules: cancelapp.Rules{Terms: b.terms}, Idle: 2 * time.Second})
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan struct{})
 		go func() {

@@ -20,9 +20,9 @@ type found struct {
 // compare compares what Ordergroove lists with what the ledger knows. What agrees costs no call. That it agrees is not a rule
 // of its own: it is what Decide would do about it, which is nothing.
 func (r *reconciliation) compare(ctx context.Context, entry ordergroove.Subscription, page counter.Known, ours bool) (found, error) {
-	term, termed := r.o.Terms.Of(entry.Product)
+	term, termed := r.terms.Of(entry.Product)
 	if !ours || page.State == counter.Released {
-		if !termed || !entry.Live && !r.marked(entry, term.Keys) {
+		if !termed || ours && page.Exempt == term.Name || !entry.Live && !r.marked(entry, term.Keys) {
 			return found{}, nil
 		}
 		return r.newcomer(ctx, entry, term, page, ours)
@@ -56,6 +56,13 @@ func (r *reconciliation) compare(ctx context.Context, entry ordergroove.Subscrip
 	return f, r.rehearse(ctx, &f, entry, page.Ledger)
 }
 
+// look is one at a subscription, under the rules that the comparison began with. It only asks and decides.
+func (r *reconciliation) look(page counter.Ledger) *look {
+	l := r.newLook(counter.Lease{Ledger: page})
+	l.Terms = r.terms
+	return l
+}
+
 // marked says whether a subscription that is not live was one of ours, or of a predecessor's.
 func (r *reconciliation) marked(entry ordergroove.Subscription, keys counter.Keys) bool {
 	extra, err := ordergroove.ParseExtraData(entry.ExtraData)
@@ -72,11 +79,12 @@ func (r *reconciliation) newcomer(ctx context.Context, entry ordergroove.Subscri
 	f := found{Finding: &Finding{Subscription: entry.ID, SKU: entry.Product, Kind: NotEnrolled, Why: "it is of a termed SKU, and the ledger does not have it"}}
 	if ours {
 		f.Kind, f.Why = Swapped, "it is of a termed SKU again"
+		page.Ledger = page.Reopen(r.now())
 	} else {
 		page.Ledger = counter.Ledger{Subscription: entry.ID, Customer: entry.Customer, State: counter.Enrolled, Live: true, TermedFrom: r.now()}
 	}
 	f.facts.Enrolments = []counter.Enrolment{{
-		Subscription: entry.ID, SKU: entry.Product, Term: term.Name, Customer: entry.Customer, Due: term.Due(),
+		Subscription: entry.ID, SKU: entry.Product, Term: term.Name, Customer: entry.Customer, AtCheckout: term.AtCheckout(), Due: term.Due(),
 		How: counter.Reconciled, OwnProduct: true,
 	}}
 	return f, r.rehearse(ctx, &f, entry, page.Under(term, entry.Product))
@@ -88,7 +96,7 @@ func (r *reconciliation) level(entry ordergroove.Subscription, page counter.Know
 	if page.Next != 0 {
 		return "", ""
 	}
-	l := &look{App: r.App, page: page.Ledger}
+	l := r.look(page.Ledger)
 	_, plan := l.decide(entry)
 	why := plan.Why
 	if why == "" {
@@ -142,7 +150,7 @@ func (r *reconciliation) unannounced(ctx context.Context, entry ordergroove.Subs
 	if f.facts.Shipments = without(all, shipments); len(f.facts.Shipments) == 0 {
 		return f, nil
 	}
-	l := &look{App: r.App, api: r.api, page: page.Ledger}
+	l := r.look(page.Ledger)
 	all, err = ask(ctx, r, func() ([]counter.Shipment, error) { return l.sinceTermed(ctx, all) })
 	f.facts.Shipments = without(all, shipments)
 	return f, err
@@ -158,7 +166,7 @@ func (r *reconciliation) rehearse(ctx context.Context, f *found, entry ordergroo
 		return err
 	}
 	shipments = append(shipments, f.facts.Shipments...)
-	page.Made = len(shipments)
+	page.Made = len(shipments) - page.Past
 	would, err := ask(ctx, r, func() (Rehearsal, error) { return r.Rehearse(ctx, page, shipments, &entry) })
 	if err != nil {
 		return err

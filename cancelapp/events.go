@@ -40,7 +40,7 @@ func (a *App) settleEvent(ctx context.Context, d ordergroove.Delivery) {
 		return
 	}
 	defer a.orders.drop(order)
-	v.Facts, err = a.translator.facts(ctx, envelope, v.At)
+	v.Facts, err = translator{a.rules().Terms, a.api, a.inbox}.facts(ctx, envelope, v.At)
 	if err != nil {
 		a.inVain(&v, d, err)
 	}

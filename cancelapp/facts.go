@@ -54,7 +54,7 @@ func (t translator) lifecycle(eventType string, s ordergroove.Subscription, at i
 	var f counter.Facts
 	if term, ok := t.terms.Of(s.Product); ok {
 		f.Enrolments = []counter.Enrolment{{
-			Subscription: s.ID, SKU: s.Product, Term: term.Name, Customer: s.Customer, Due: term.Due(),
+			Subscription: s.ID, SKU: s.Product, Term: term.Name, Customer: s.Customer, AtCheckout: term.AtCheckout(), Due: term.Due(),
 			How: eventType, OwnProduct: true,
 		}}
 	}
@@ -109,7 +109,7 @@ func (t translator) placed(items []ordergroove.Item, event string, at int64) cou
 		}
 		if term, ok := t.terms.Of(item.Product); ok {
 			f.Enrolments = append(f.Enrolments, counter.Enrolment{
-				Subscription: item.Subscription, SKU: item.Product, Term: term.Name, Customer: item.Customer, Due: term.Due(),
+				Subscription: item.Subscription, SKU: item.Product, Term: term.Name, Customer: item.Customer, AtCheckout: term.AtCheckout(), Due: term.Due(),
 				How: ordergroove.ItemPlaced,
 			})
 		}

@@ -368,29 +368,45 @@ func (b *bubble) nudge(sub ogsim.Subscription) {
 	}
 }
 
-// TestReactivatedAfterALostCancel: our cancel took effect, its answer was lost, and a customer came back before our retry,
-// which must not cancel again (I4). Without the times compared it would.
+// TestReactivatedAfterALostCancel: our cancel took effect, its answer was lost, and a customer came back before our retry. That is
+// a reactivation after the end, and answered as the term says; a retry that took it for live all the time would cancel in
+// any case (I4).
 func TestReactivatedAfterALostCancel(t *testing.T) {
-	t.Log("FAULT | a stale cancel is about to be retried and somebody has reactivated the subscription | I4")
-	inBubble(t, ogsim.Options{}, func(t *testing.T, b *bubble) {
-		sub := b.gift()
-		b.settled()
-		b.sim.Break(ogsim.Fault{Path: "/cancel/", TakesEffect: true, Times: 1})
-		b.place(sub)
-		b.settled()
-		b.sim.Break(ogsim.Fault{Skip: 2, Status: 429, RetryAfter: "5", Times: 1}) // the retry is not at once
-		b.place(sub)
-		time.Sleep(1500 * time.Millisecond)
-		if err := b.sim.Reactivate(sub.ID); err != nil {
-			t.Fatal(err)
-		}
-		b.file() // its webhook is here before our retry
-		b.settled()
-		now, _ := b.sim.Subscription(sub.ID)
-		if page := b.page(sub); !now.Live || now.Cancels != 1 || page.State != counter.Attention {
-			t.Errorf("live %v after %d cancels, %s: %s", now.Live, now.Cancels, page.State, page.Reason)
-		}
-	})
+	t.Log("FAULT | a stale cancel is about to be retried and somebody has reactivated the subscription | I4: answered as on_reactivation says")
+	tests := []struct {
+		policy counter.OnReactivation
+		live   bool
+		cancel int
+		state  counter.State
+	}{
+		{counter.ReleaseReactivation, true, 1, counter.Released},
+		{counter.NewTerm, true, 1, counter.Active},
+		{counter.Block, false, 2, counter.Completed},
+	}
+	for _, test := range tests {
+		t.Run(string(test.policy), func(t *testing.T) {
+			inBubble(t, ogsim.Options{}, func(t *testing.T, b *bubble) {
+				b.under(func(term *counter.Term) { term.OnReactivation = test.policy }, nil)
+				sub := b.gift()
+				b.settled()
+				b.sim.Break(ogsim.Fault{Path: "/cancel/", TakesEffect: true, Times: 1})
+				b.place(sub)
+				b.settled()
+				b.sim.Break(ogsim.Fault{Skip: 2, Status: 429, RetryAfter: "5", Times: 1}) // the retry is not at once
+				b.place(sub)
+				time.Sleep(1500 * time.Millisecond)
+				if err := b.sim.Reactivate(sub.ID); err != nil {
+					t.Fatal(err)
+				}
+				b.file() // its webhook is here before our retry
+				b.settled()
+				now, _ := b.sim.Subscription(sub.ID)
+				if page := b.page(sub); now.Live != test.live || now.Cancels != test.cancel || page.State != test.state {
+					t.Errorf("live %v after %d cancels, %s: %s", now.Live, now.Cancels, page.State, page.Reason)
+				}
+			})
+		})
+	}
 }
 
 // TestReplayEverything delivers a whole life again, twice: nothing changes (I10), and no call is made for what is known.
@@ -472,7 +488,7 @@ func (b *bubble) another(hold func(context.Context)) (stop func()) {
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	app := cancelapp.New(b.db, client, cancelapp.Options{Terms: b.terms, Jitter: func() float64 { return 0.5 }})
+	app := cancelapp.New(b.db, client, cancelapp.Options{Rules: cancelapp.Rules{Terms: b.terms}, Jitter: func() float64 { return 0.5 }})
 	ctx, cancel := context.WithCancel(b.t.Context())
 	done := make(chan struct{})
 	go func() {

@@ -163,6 +163,10 @@ func (g gated) Cancel(ctx context.Context, id, reason string) (ordergroove.Subsc
 	return through(g.gate, func() (ordergroove.Subscription, error) { return g.api.Cancel(ctx, id, reason) })
 }
 
+func (g gated) ChangeProduct(ctx context.Context, id, product string) (ordergroove.Subscription, error) {
+	return through(g.gate, func() (ordergroove.Subscription, error) { return g.api.ChangeProduct(ctx, id, product) })
+}
+
 func (g gated) EndAtRenewal(ctx context.Context, id string) (ordergroove.Subscription, error) {
 	return through(g.gate, func() (ordergroove.Subscription, error) { return g.api.EndAtRenewal(ctx, id) })
 }

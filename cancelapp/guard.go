@@ -5,6 +5,7 @@ import (
 	"math"
 	"time"
 
+	"github.com/termed/termed/counter"
 	"github.com/termed/termed/ordergroove"
 )
 
@@ -12,29 +13,15 @@ import (
 // themselves.
 const guardAfter = 3
 
-// Notice is something that a person has to know at once.
-type Notice struct {
-	Type         string    // NoticeExtraOrder or NoticeSilence
-	Subscription string    // that it is about, or ""
-	Order        string    // that would be a box too many; "" where none is known of
-	Place        time.Time // when it is to be placed; zero: unknown
-	Since        time.Time // of a silence: the last delivery
-}
-
-// Types of a Notice.
-const (
-	NoticeExtraOrder = "guard.extra_order"
-	NoticeSilence    = "service.silence"
-)
-
-// guard is for a subscription that is complete and could not be ended, the worst state there is. It finds out which order
-// would be a box too many, and tells how long there is left. Where nothing can be asked it tells what was known before.
-func (l *look) guard(ctx context.Context) {
+// guard is for a subscription that is complete and could not be ended so often, the worst state there is. It finds out which
+// order would be a box too many, and tells how long there is left. Where nothing can be asked it tells what was known before.
+// The log has it every time, a notice once for each order.
+func (l *look) guard(ctx context.Context, attempts int) {
 	asking, cancel := context.WithTimeout(ordergroove.WithUrgency(context.WithoutCancel(ctx), ordergroove.Urgent), closingTime)
 	defer cancel()
+	known := l.page.ExtraOrder
 	orders, err := l.api.Orders(asking, l.page.Subscription, ordergroove.StatusUnsent)
 	if err == nil {
-		known := l.page.ExtraOrder
 		l.page.ExtraOrder, l.page.ExtraPlace = firstToCome(orders)
 		if l.page.ExtraOrder != "" && l.page.ExtraOrder != known {
 			when := "on a day that Ordergroove does not say"
@@ -47,16 +34,15 @@ func (l *look) guard(ctx context.Context) {
 	if err == nil && l.page.ExtraOrder == "" {
 		return // nothing is coming
 	}
-	notice := Notice{
-		Type: NoticeExtraOrder, Subscription: l.page.Subscription, Order: l.page.ExtraOrder, Place: instant(l.page.ExtraPlace),
-	}
-	facts := []any{"subscription", notice.Subscription, "order", notice.Order}
-	if !notice.Place.IsZero() {
-		hours := notice.Place.Sub(l.o.Now()).Hours()
-		facts = append(facts, "place", notice.Place, "hours_left", math.Round(hours*10)/10)
+	facts := []any{"subscription", l.page.Subscription, "order", l.page.ExtraOrder}
+	if place := instant(l.page.ExtraPlace); !place.IsZero() {
+		hours := place.Sub(l.o.Now()).Hours()
+		facts = append(facts, "place", place, "hours_left", math.Round(hours*10)/10)
 	}
 	l.o.Log.Error("a subscription is complete and could not be ended: its next order would be a box too many", facts...)
-	l.o.Notify(notice)
+	if l.page.ExtraOrder != known || l.page.ExtraOrder == "" && attempts == guardAfter {
+		l.post(counter.Notice{Type: counter.ExtraOrder, At: l.now(), Page: l.page, Order: l.page.ExtraOrder, Place: l.page.ExtraPlace})
+	}
 }
 
 // firstToCome returns the order that is placed first, and when, UTC unix milliseconds; one that does not say when comes last.

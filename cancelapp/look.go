@@ -38,7 +38,7 @@ func (a *App) takeSubscriptions(ctx context.Context, n int) ([]piece, error) {
 // look brings one subscription to its level and lets go of its lease.
 func (a *App) look(ctx context.Context, lease counter.Lease) {
 	ctx = ordergroove.WithUrgency(ctx, ordergroove.Urgency(lease.Urgency)) // their values are the same, the greater the sooner
-	l := &look{App: a, api: a.api, ledger: a.ledger, lease: lease, page: lease.Ledger}
+	l := a.newLook(lease)
 	err := l.level(ctx)
 	outcome := counter.Outcome{At: a.now(), Urgency: lease.Urgency}
 	switch {
@@ -65,9 +65,15 @@ func (a *App) look(ctx context.Context, lease counter.Lease) {
 		outcome.Error = err.Error()
 	}
 	if l.page.Looming() && (l.page.State == counter.Attention || outcome.Attempts >= guardAfter) {
-		l.guard(ctx)
+		l.guard(ctx, outcome.Attempts)
 	}
-	outcome.Ledger, outcome.Entries = l.page, l.entries
+	if l.rested {
+		if failed := l.tellAll(ctx); failed != nil {
+			a.trouble(failed) // the lease runs out, and it is due again
+			return
+		}
+	}
+	outcome.Ledger, outcome.Entries, outcome.Dispatch, outcome.Remind = l.page, l.entries, l.news, l.remind
 	if l.page.State == counter.Attention {
 		a.o.Log.Error("a subscription needs attention", "subscription", lease.Subscription, "reason", l.page.Reason)
 	}
@@ -82,15 +88,24 @@ func (a *App) look(ctx context.Context, lease counter.Lease) {
 // look is one subscription in hand.
 type look struct {
 	*App
+	Rules          // that it began with
 	api     api    // Ordergroove, or what stands in for it in a rehearsal
 	ledger  ledger // the store, or what stands in for it
 	lease   counter.Lease
+	before  counter.Ledger // as the last notices told of it
 	page    counter.Ledger
 	remote  ordergroove.Subscription
 	extra   ordergroove.ExtraData
 	broken  bool // extra_data is no object
 	counted bool // the placed orders were asked for in this look
+	rested  bool // it came to rest
 	entries []counter.Entry
+	news    counter.Dispatch
+	remind  int64
+}
+
+func (a *App) newLook(lease counter.Lease) *look {
+	return &look{App: a, Rules: a.rules(), api: a.api, ledger: a.ledger, lease: lease, before: lease.Ledger, page: lease.Ledger}
 }
 
 // level reads the subscription and does the one next thing until there is none: every answer is the ground of the next
@@ -108,7 +123,7 @@ func (l *look) level(ctx context.Context) error {
 			l.rest(plan)
 			return nil
 		}
-		if plan.Do == done {
+		if plan.Do == done && done != counter.Begin {
 			return fmt.Errorf("the answer does not show what was asked of it (%s): %w", done, ordergroove.ErrUnavailable)
 		}
 		done = plan.Do
@@ -126,7 +141,7 @@ func (l *look) level(ctx context.Context) error {
 func (l *look) decide(remote ordergroove.Subscription) (counter.Term, counter.Plan) {
 	l.see(remote)
 	term := l.term()
-	return term, counter.Decide(term, l.page, l.view(term.Keys))
+	return term, counter.Decide(term, l.page, l.view(term))
 }
 
 // urgency is the look's by now: the last box may have been counted in it.
@@ -141,24 +156,24 @@ func (l *look) see(remote ordergroove.Subscription) {
 	extra, err := ordergroove.ParseExtraData(remote.ExtraData)
 	l.remote, l.extra, l.broken = remote, extra, err != nil
 	l.page.Live, l.page.Prepaid = remote.Live, remote.Prepaid != nil
-	if term, ok := l.o.Terms.Of(remote.Product); ok && l.page.Fresh() {
+	if term, ok := l.Terms.Of(remote.Product); ok && l.page.Fresh() {
 		l.page = l.page.Under(term, remote.Product) // what an item said of the SKU was provisional
 	}
 }
 
 // term is the one of the product; where that is not termed, what the subscription started with goes on.
 func (l *look) term() counter.Term {
-	if term, ok := l.o.Terms.Of(l.remote.Product); ok {
+	if term, ok := l.Terms.Of(l.remote.Product); ok {
 		return term
 	}
-	if term, ok := l.o.Terms.Of(l.page.SKU); ok {
+	if term, ok := l.Terms.Of(l.page.SKU); ok {
 		return term
 	}
-	return l.o.Terms.Unlisted(l.page.Term)
+	return l.Terms.Unlisted(l.page.Term)
 }
 
-func (l *look) view(keys counter.Keys) counter.Remote {
-	_, termed := l.o.Terms.Of(l.remote.Product)
+func (l *look) view(term counter.Term) counter.Remote {
+	_, termed := l.Terms.Of(l.remote.Product)
 	view := counter.Remote{
 		SKU: l.remote.Product, Termed: termed, Live: l.remote.Live,
 		Extra: map[string]string{}, Broken: l.broken, Recounted: l.counted,
@@ -166,7 +181,7 @@ func (l *look) view(keys counter.Keys) counter.Remote {
 	if l.remote.Prepaid != nil {
 		view.Prepaid, view.RenewalBehavior = true, l.remote.Prepaid.RenewalBehavior
 	}
-	for _, key := range []string{keys.Counter, keys.Termed, keys.Hide} {
+	for _, key := range counter.Members(term, l.page) {
 		if value, ok := l.extra.Get(key); ok {
 			view.Extra[key] = string(value)
 		}
@@ -185,7 +200,7 @@ func (l *look) act(ctx context.Context, term counter.Term, plan counter.Plan) (o
 		return l.write(ctx, term, plan)
 	case counter.Cancel:
 		l.page.State = counter.Completing
-		if err := l.record(ctx, counter.Step{Cancelling: true}); err != nil {
+		if err := l.record(ctx, counter.Step{Cancelling: true, Blocking: plan.Blocks}); err != nil {
 			return ordergroove.Subscription{}, err
 		}
 		answer, err := l.api.Cancel(ctx, l.page.Subscription, plan.Cancel)
@@ -198,6 +213,14 @@ func (l *look) act(ctx context.Context, term counter.Term, plan counter.Plan) (o
 		answer, err := l.api.EndAtRenewal(ctx, l.page.Subscription)
 		if err == nil {
 			l.enter(plan.What, l.remote.Prepaid.RenewalBehavior, "cancel", plan.Why)
+		}
+		return answer, err
+	case counter.Begin:
+		return l.begin(ctx, plan)
+	case counter.Swap:
+		answer, err := l.api.ChangeProduct(ctx, l.page.Subscription, plan.SKU)
+		if err == nil {
+			l.enter(plan.What, l.remote.Product, answer.Product, plan.Why)
 		}
 		return answer, err
 	}
@@ -215,14 +238,14 @@ func (l *look) recount(ctx context.Context) (ordergroove.Subscription, error) {
 	if err != nil {
 		return ordergroove.Subscription{}, err
 	}
-	if keys := l.term().Keys; counter.Agrees(l.page, l.view(keys), keys, len(all)) {
+	if term := l.term(); counter.Agrees(l.page, l.view(term), term.Keys, len(all)) && !l.page.Reopened {
 		found = all
 	}
 	l.counted = true
 	for _, s := range without(all, found) {
 		l.enter("left out", "", s.Order, "it carried "+s.SKU+", and was placed before the product was swapped for a termed one")
 	}
-	return l.remote, l.record(ctx, counter.Step{Shipments: found})
+	return l.remote, l.record(ctx, counter.Step{Shipments: found, History: l.page.Fresh()})
 }
 
 // foundByAsking makes a shipment of each item that is the subscription's part in an order.
@@ -239,7 +262,7 @@ func foundByAsking(subscription string, items []ordergroove.Item, at int64) []co
 // sinceTermed leaves out the orders from before the subscription's product was swapped for a termed one. Items carry no date,
 // so where that may have been, and some are of untermed products, their orders are asked for.
 func (l *look) sinceTermed(ctx context.Context, shipments []counter.Shipment) ([]counter.Shipment, error) {
-	if l.page.TermedFrom == 0 || !slices.ContainsFunc(shipments, l.untermed) {
+	if !l.page.Reopened && (l.page.TermedFrom == 0 || !slices.ContainsFunc(shipments, l.untermed)) {
 		return shipments, nil
 	}
 	orders, err := l.api.Orders(ctx, l.page.Subscription, ordergroove.StatusSuccess)
@@ -253,11 +276,14 @@ func (l *look) sinceTermed(ctx context.Context, shipments []counter.Shipment) ([
 			}
 		}
 	}
-	return l.o.Terms.SinceTermed(shipments, l.page.TermedFrom), nil
+	if l.page.Reopened {
+		return l.Terms.SinceReopened(shipments, l.page.TermedFrom), nil
+	}
+	return l.Terms.SinceTermed(shipments, l.page.TermedFrom), nil
 }
 
 func (l *look) untermed(s counter.Shipment) bool {
-	_, termed := l.o.Terms.Of(s.SKU)
+	_, termed := l.Terms.Of(s.SKU)
 	return !termed
 }
 
@@ -265,7 +291,7 @@ func (l *look) adopt(ctx context.Context, plan counter.Plan) (ordergroove.Subscr
 	entry := l.entry(plan.What, fmt.Sprint(l.page.Remaining()), fmt.Sprint(*plan.Counter), plan.Why)
 	entry.Actor = counter.ByOrdergroove
 	err := l.record(ctx, counter.Step{
-		Counter: plan.Counter, Adjustment: &plan.Adjustment, Made: l.page.Made, Entries: []counter.Entry{entry},
+		Counter: plan.Counter, Adjustment: &plan.Adjustment, Entries: []counter.Entry{entry},
 	})
 	l.page.Written = plan.Counter
 	return l.remote, err
@@ -274,7 +300,7 @@ func (l *look) adopt(ctx context.Context, plan counter.Plan) (ordergroove.Subscr
 // write overwrites extra_data with what was read and our members. The counter is committed as sent before the call: after
 // a crash in between, it tells our own half-done write from somebody else's edit.
 func (l *look) write(ctx context.Context, term counter.Term, plan counter.Plan) (ordergroove.Subscription, error) {
-	if err := l.record(ctx, counter.Step{Counter: plan.Counter}); err != nil {
+	if err := l.record(ctx, counter.Step{Counter: plan.Counter, Put: l.page.Putting(term.Keys, plan.Set)}); err != nil {
 		return ordergroove.Subscription{}, err
 	}
 	failpoint.Hit("counter-stored")
@@ -290,8 +316,9 @@ func (l *look) write(ctx context.Context, term counter.Term, plan counter.Plan) 
 		return answer, err
 	}
 	failpoint.Hit("patch-answered")
+	maps.DeleteFunc(l.page.Put, func(name, _ string) bool { return slices.Contains(plan.Unset, name) })
 	if plan.Counter == nil {
-		l.enter(plan.What, "", strings.Join(slices.Sorted(maps.Keys(plan.Set)), ", "), plan.Why)
+		l.enter(plan.What, strings.Join(plan.Unset, ", "), strings.Join(slices.Sorted(maps.Keys(plan.Set)), ", "), plan.Why)
 		return answer, nil
 	}
 	l.page.Written = plan.Counter
@@ -307,7 +334,7 @@ func (l *look) record(ctx context.Context, step counter.Step) error {
 	if err != nil {
 		return err
 	}
-	after.Written, after.Live, after.Prepaid, after.State = l.page.Written, l.page.Live, l.page.Prepaid, l.page.State
+	after.Written, after.Live, after.Prepaid, after.State, after.LastTold = l.page.Written, l.page.Live, l.page.Prepaid, l.page.State, l.page.LastTold
 	l.page = after
 	return nil
 }
@@ -315,17 +342,14 @@ func (l *look) record(ctx context.Context, step counter.Step) error {
 // rest takes the plan's state for the subscription's own.
 func (l *look) rest(plan counter.Plan) {
 	before := l.page.State
+	l.rested = true
 	if l.remote.Product != "" {
 		l.page.SKU = l.remote.Product
 	}
-	l.page.State, l.page.Reason = plan.State, plan.Reason
-	if l.page.Remaining() > 0 {
-		l.page.CancelSent = false // the term goes on; a cancel sent for an end that was taken back is history
+	if term, ok := l.Terms.Of(l.page.SKU); ok && plan.State != counter.Released {
+		l.page.Term = term.Name // it may be called something else by now
 	}
-	if !l.page.Looming() {
-		l.page.ExtraOrder, l.page.ExtraPlace = "", 0
-	}
-	l.page.Completed = plan.State == counter.Completed || l.page.Completed && l.page.Remaining() == 0
+	l.page = l.page.Resting(plan)
 	if plan.State != before {
 		l.enter(string(plan.State), string(before), string(plan.State), plan.Reason)
 	}

@@ -69,7 +69,7 @@ func (a *App) Reconcile(ctx context.Context, scope Scope, progress func(Report))
 func (a *App) reconcile(ctx context.Context, scope Scope, progress func(Report), needed func(counter.Compared) bool) (Report, error) {
 	start := a.o.Now()
 	ctx = ordergroove.WithUrgency(ctx, ordergroove.Background)
-	r := &reconciliation{App: a, scope: scope, progress: progress, seen: map[string]bool{}, slots: make(chan struct{}, inFlight)}
+	r := &reconciliation{App: a, terms: a.rules().Terms, scope: scope, progress: progress, seen: map[string]bool{}, slots: make(chan struct{}, inFlight)}
 	err := r.begin(ctx)
 	if err != nil {
 		return Report{}, err
@@ -96,6 +96,7 @@ func (a *App) reconcile(ctx context.Context, scope Scope, progress func(Report),
 // reconciliation is one comparison under way.
 type reconciliation struct {
 	*App
+	terms    counter.Terms
 	scope    Scope
 	run      counter.Reconciliation
 	skus     []string
@@ -115,7 +116,7 @@ func (r *reconciliation) begin(ctx context.Context) error {
 		return err
 	}
 	if r.skus = slices.Clone(r.scope.SKUs); len(r.skus) == 0 {
-		r.skus = r.o.Terms.SKUs()
+		r.skus = r.terms.SKUs()
 		for sku := range running {
 			r.skus = append(r.skus, sku)
 		}

@@ -31,7 +31,8 @@ func (a *App) Rehearse(ctx context.Context, page counter.Ledger, shipments []cou
 		remote = &found
 	}
 	stage.remote = *remote
-	l := &look{App: a, api: stage, ledger: stage, lease: counter.Lease{Ledger: page}, page: page}
+	l := a.newLook(counter.Lease{Ledger: page})
+	l.api, l.ledger, l.Announce = stage, stage, func(counter.Notice) []counter.Post { return nil }
 	err := l.level(ctx)
 	return Rehearsal{l.page, append(stage.entries, l.entries...)}, err
 }
@@ -59,12 +60,20 @@ func (s *stage) Cancel(context.Context, string, string) (ordergroove.Subscriptio
 	return s.remote, nil
 }
 
+func (s *stage) ChangeProduct(_ context.Context, _, sku string) (ordergroove.Subscription, error) {
+	s.remote.Product = sku
+	return s.remote, nil
+}
+
 func (s *stage) EndAtRenewal(context.Context, string) (ordergroove.Subscription, error) {
 	ending := *s.remote.Prepaid
 	ending.RenewalBehavior = "cancel"
 	s.remote.Prepaid = &ending
 	return s.remote, nil
 }
+
+// Untold is nothing: a rehearsal tells nobody.
+func (s *stage) Untold(context.Context, string) ([]counter.Shipment, error) { return nil, nil }
 
 // Claim is never called: a rehearsal has its page.
 func (s *stage) Claim(context.Context, int64, int64, int) ([]counter.Lease, error) { return nil, nil }
@@ -77,19 +86,13 @@ func (s *stage) Record(_ context.Context, _ counter.Lease, step counter.Step) (c
 				What: "shipment", After: shipment.Order, Reason: shipment.Source})
 		}
 	}
-	s.page.SKU, s.page.Term, s.page.Due = step.Page.SKU, step.Page.Term, step.Page.Due
-	s.page.Made, s.page.Announced = len(s.boxes), 0
+	s.page.Made, s.page.Announced = len(s.boxes)-s.page.Past, 0
 	for _, source := range s.boxes {
 		if source != counter.Reconciled {
 			s.page.Announced++
 		}
 	}
-	if step.Adjustment != nil {
-		s.page.Adjustment = *step.Adjustment
-	}
-	if step.Counter != nil {
-		s.page = s.page.Sending(*step.Counter)
-	}
+	s.page = step.Apply(s.page)
 	s.entries = append(s.entries, slices.Clone(step.Entries)...)
 	return s.page, nil
 }

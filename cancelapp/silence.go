@@ -2,8 +2,11 @@ package cancelapp
 
 import (
 	"context"
+	"fmt"
 	"sync"
 	"time"
+
+	"github.com/termed/termed/counter"
 )
 
 // rhythm is what the inbox remembers of deliveries; store satisfies it.
@@ -121,7 +124,7 @@ func (a *App) listenOnce(ctx context.Context, started time.Time, patience time.D
 	case now.Alarm && !before:
 		a.o.Log.Error("no webhook has come for longer than is usual in this shop: see whether Ordergroove has disabled the URL",
 			"last_delivery", now.Last, "hours", int(quiet.Hours()), "usual_hours", int(patience.Hours()), "comparing", a.o.Reconcile.Every != 0)
-		a.o.Notify(Notice{Type: NoticeSilence, Since: now.Last})
+		a.tellOfSilence(ctx, now.Last)
 		select {
 		case a.silence.bell <- struct{}{}:
 		default:
@@ -130,4 +133,13 @@ func (a *App) listenOnce(ctx context.Context, started time.Time, patience time.D
 		a.o.Log.Info("webhooks come again", "last_delivery", now.Last)
 	}
 	return nil
+}
+
+// tellOfSilence puts a notice into the outbox, the same for all instances that hear of the same silence.
+func (a *App) tellOfSilence(ctx context.Context, last time.Time) {
+	since := last.UnixMilli()
+	posts := a.rules().Announce(counter.Notice{ID: fmt.Sprintf("silence-%d", since), Type: counter.Silence, At: a.now(), Since: since})
+	if err := a.outbox.Post(ctx, posts); err != nil && ctx.Err() == nil {
+		a.trouble(err)
+	}
 }

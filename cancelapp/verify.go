@@ -26,7 +26,7 @@ func (a *App) Verify(ctx context.Context, page counter.Ledger, shipments []count
 		return Difference{}, err
 	}
 	placed := byOrder(foundByAsking(page.Subscription, items, a.now()))
-	l := &look{App: a, api: a.api, page: page}
+	l := a.newLook(counter.Lease{Ledger: page})
 	counting, err := l.sinceTermed(ctx, placed)
 	if err != nil {
 		return Difference{}, err

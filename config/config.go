@@ -24,6 +24,7 @@ type Config struct {
 	Keys        Keys
 	KeepEvents  time.Duration // how long settled events are remembered
 	Reconcile   Reconcile
+	Notices     Notices
 	Terms       []Term
 }
 
@@ -55,9 +56,25 @@ type Reconcile struct {
 	Full  time.Duration // everything
 }
 
-// Keys names our members of a subscription's extra_data.
+// Keys names our members of a subscription's extra_data. Total, Made and Last are for themes; "" is off.
 type Keys struct {
 	Counter, Termed, Hide string
+	Total, Made, Last     string
+}
+
+// Notices is who is told what comes about.
+type Notices struct {
+	LastShipmentDays int // the last shipment is announced so many days before its order is placed; 0: when one is left
+	Endpoints        []Endpoint
+}
+
+// Endpoint is an address of the merchant's own that takes notices.
+type Endpoint struct {
+	Name    string
+	URL     Secret // its path may be one
+	Secrets []Secret
+	Types   []string // none: all
+	Private bool     // it may be http, and on an address that is not public
 }
 
 // Term is what a merchant sells.
@@ -68,6 +85,12 @@ type Term struct {
 	FirstShipment string // "checkout" or "recurring"
 	CancelReason  string // "<code>|<details>", or ""
 	KeepRenewal   bool   // leave the renewal behaviour of prepaid subscriptions as it is
+
+	OnComplete     string            // "cancel", "renew", "release" or "swap"
+	SwapTo         string            // for "swap": the product to go on with
+	OnReactivation string            // "block", "new_term" or "release"
+	OnSwap         string            // "keep" or "restart"
+	Set            map[string]string // members of extra_data, as raw JSON by name
 }
 
 // Secret is a text that masks itself wherever it is printed, logged or marshalled; Reveal gives it.

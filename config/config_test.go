@@ -22,7 +22,7 @@ func environment(values map[string]string) func(string) (string, bool) {
 	}
 }
 
-var keys = map[string]string{"ORDERGROOVE_API_KEY": "api-key", "ORDERGROOVE_WEBHOOK_KEY": "hook-key", "TERMED_CONSOLE_PASSWORD": "pass"}
+var keys = map[string]string{"ORDERGROOVE_API_KEY": "api-key", "ORDERGROOVE_WEBHOOK_KEY": "hook-key", "TERMED_CONSOLE_PASSWORD": "pass", "NOTICE_SECRET": "whsec_bm90aWNlIHNlY3JldCBvZiAyNCBieXRlcw=="}
 
 func TestWhole(t *testing.T) {
 	got, err := config.Parse("termed.yaml", []byte(`
@@ -40,7 +40,14 @@ ordergroove:
 webhook: { max_age: 96h, max_ahead: 1m, max_body: 65536, silence: 6h }
 reconcile: { every: 30m, full: 12h }
 keep_events: 120h
-extra_data_keys: { counter: boxes_left }
+extra_data_keys: { counter: boxes_left, total: term_total, last: is_last }
+notices:
+  last_shipment_days: 3
+  endpoints:
+    - url: https://example.com/hooks/s3cret
+      secrets: [ "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3", "${NOTICE_SECRET}" ]
+      types: [ term.completed, service.silence ]
+    - { name: warehouse, url: "http://10.0.0.7:8080/", private: true, secrets: [ "${NOTICE_SECRET}" ] }
 terms:
   - name: Three-month gift
     skus: [GIFT-3MO, 0123, 1e3, 0x1F, "yes", no, 1.10]
@@ -52,6 +59,10 @@ terms:
     shipments: 6
     first_shipment: recurring
     prepaid_renewal: keep
+    on_complete: { swap: { sku: COFFEE } }
+    on_reactivation: new_term
+    on_swap: restart
+    set: { gift: "true", boxed: true, size: 1.10, note: "a <b>" }
 `), environment(keys))
 	if err != nil {
 		t.Fatal(err)
@@ -65,14 +76,19 @@ terms:
 			APIURL: "https://staging.restapi.ordergroove.com", APIKey: "api-key", WebhookKeys: []config.Secret{"hook-key", "old$key"},
 			RequestsPerMinute: 2700,
 		},
-		Webhook:    config.Webhook{MaxAge: 96 * time.Hour, MaxAhead: time.Minute, MaxBody: 65536, Silence: 6 * time.Hour},
-		Reconcile:  config.Reconcile{Every: 30 * time.Minute, Full: 12 * time.Hour},
-		Keys:       config.Keys{Counter: "boxes_left", Termed: "termed", Hide: "hide"},
+		Webhook:   config.Webhook{MaxAge: 96 * time.Hour, MaxAhead: time.Minute, MaxBody: 65536, Silence: 6 * time.Hour},
+		Reconcile: config.Reconcile{Every: 30 * time.Minute, Full: 12 * time.Hour},
+		Keys:      config.Keys{Counter: "boxes_left", Termed: "termed", Hide: "hide", Total: "term_total", Last: "is_last"},
+		Notices: config.Notices{LastShipmentDays: 3, Endpoints: []config.Endpoint{
+			{Name: "example.com", URL: "https://example.com/hooks/s3cret", Secrets: []config.Secret{"whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3", "whsec_bm90aWNlIHNlY3JldCBvZiAyNCBieXRlcw=="}, Types: []string{"term.completed", "service.silence"}},
+			{Name: "warehouse", URL: "http://10.0.0.7:8080/", Private: true, Secrets: []config.Secret{"whsec_bm90aWNlIHNlY3JldCBvZiAyNCBieXRlcw=="}},
+		}},
 		KeepEvents: 120 * time.Hour,
 		Terms: []config.Term{
 			// SKUs are what is spelled: as YAML, 0123 would be 83 and 1e3 a thousand.
-			{Name: "Three-month gift", SKUs: []string{"GIFT-3MO", "0123", "1e3", "0x1F", "yes", "no", "1.10"}, Shipments: 3, FirstShipment: "checkout", CancelReason: "1|Gift complete"},
-			{Name: "Programme", SKUs: []string{"SIX"}, Shipments: 6, FirstShipment: "recurring", KeepRenewal: true},
+			{Name: "Three-month gift", SKUs: []string{"GIFT-3MO", "0123", "1e3", "0x1F", "yes", "no", "1.10"}, Shipments: 3, FirstShipment: "checkout", CancelReason: "1|Gift complete", OnComplete: "cancel", OnReactivation: "block", OnSwap: "keep"},
+			{Name: "Programme", SKUs: []string{"SIX"}, Shipments: 6, FirstShipment: "recurring", KeepRenewal: true, OnComplete: "swap", SwapTo: "COFFEE", OnReactivation: "new_term", OnSwap: "restart",
+				Set: map[string]string{"gift": `"true"`, "boxed": "true", "size": "1.10", "note": `"a <b>"`}},
 		},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
@@ -159,7 +175,7 @@ terms:
   - shipments: 3
 `, `
 t:2:9: listen: "8080" is no address to listen on; write host:port, for example 127.0.0.1:8080 or :8080
-t:3:1: unknown key "listn" in the file; there can be: listen, database, migrate, keep_events, console, ordergroove, webhook, reconcile, extra_data_keys, terms
+t:3:1: unknown key "listn" in the file; there can be: listen, database, migrate, keep_events, console, ordergroove, webhook, reconcile, extra_data_keys, notices, terms
 t:4:38: unknown key "colour" in console; there can be: listen, password
 t:5:11: database: mysql is no database of ours; write a file name for SQLite, or postgres://user@host/database
 t:7:12: api_url: http would send the API key in the clear to restapi.ordergroove.com; write https://restapi.ordergroove.com
@@ -205,6 +221,38 @@ t:5:21: silence is "never"; write learned, or off, or a time of at least 1s, for
 t:4:31: reconcile.full is shorter than reconcile.every; make it at least 2h0m0s`},
 		{"a renewal of its own", strings.Replace(minimal, "shipments: 3", "shipments: 3, prepaid_renewal: stop", 1), `
 t:3:66: prepaid_renewal: "stop" is neither cancel (a prepaid subscription ends when what was paid for is used up) nor keep (its renewal is left as it is)`},
+		{"notices to nobody who could take them", minimal + `notices:
+  endpoints:
+    - { url: "http://example.com/", secrets: [short] }
+    - { url: "https://example.com/", secrets: [ "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3" ], types: [term.begun], private: maybe }
+    - { url: "https://u:p@other.example.com/", secrets: [] }
+`, `
+t:6:14: url: http would send the notices in the clear; write https://, or private: true for an address of your own network
+t:6:47: secrets: it is no signing secret; write whsec_ and the base64 of 24 to 64 random bytes: echo whsec_$(openssl rand -base64 32)
+t:7:7: a second endpoint is called "example.com"; give each a name of its own
+t:7:101: types: "term.begun" is no type of notice; there are: term.started, term.shipment, term.last_shipment_next, term.completed, term.ended, term.blocked_reactivation, guard.extra_order, subscription.attention, service.silence
+t:7:123: private: "maybe" is neither true nor false
+t:8:14: url: it holds a name or password, which nothing would send; take it out
+t:8:57: secrets is empty; write what the notices are signed with, as [ "${TERMED_NOTICE_SECRET}" ]: whsec_ and the base64 of 24 to 64 random bytes`},
+		{"changes of mind", `
+ordergroove: { api_key: "${ORDERGROOVE_API_KEY}", webhook_keys: [k] }
+terms:
+  - { name: Gift, skus: [A], shipments: 3, on_complete: end, on_reactivation: ask, on_swap: no, set: { hide: "true", deep: {a: 1}, hex: 0x1F } }
+  - { name: Six, skus: [B], shipments: 6, on_complete: { swap: { sku: A } } }
+  - { name: Nine, skus: [C], shipments: 9, on_complete: { swap: { product: X } } }
+  - { name: Ten, skus: [D], shipments: 9, on_complete: { renew: yes } }
+`, `
+t:4:57: on_complete: "end" is neither cancel (hidden and cancelled), renew (a new term starts), release (it goes on without a term) nor { swap: { sku: PRODUCT } } (it goes on as another product)
+t:4:79: on_reactivation: "ask" is neither block (hidden and cancelled again), new_term (a new term starts) nor release (it goes on without a term)
+t:4:93: on_swap: "no" is neither keep (the shipments made count) nor restart (the new term starts anew)
+t:4:104: set: hide is one of our own members; give yours another name
+t:4:124: deep has no single value; write a text or a number
+t:4:137: set: hex is 0x1F, which JSON does not know; write it in quotes
+t:5:56: on_complete: A is in the term "Gift"; write a product that no term names
+t:6:65: swap has no sku; write the product to go on with, which no term names
+t:6:67: unknown key "product" in swap; there can be: sku
+t:7:56: on_complete has no swap; write swap: { sku: PRODUCT }
+t:7:58: unknown key "renew" in on_complete; there can be: swap`},
 		{"two documents", minimal + "---\nlisten: x\n", "\nt:5:1: a second document starts here; write one"},
 	}
 	for _, test := range tests {

@@ -15,9 +15,11 @@ var gift = counter.Term{
 	CancelReason: "1|Gift complete", Keys: counter.Keys{}.WithDefaults(),
 }
 
+const blocked = "1|Reactivated after the term was complete"
+
 // page is a ledger page of a gift: 2 recurring orders due. The functions say what is otherwise.
 func page(changes ...func(*counter.Ledger)) counter.Ledger {
-	l := counter.Ledger{Subscription: "s1", SKU: "GIFT", Term: "Gift", Due: 2, State: counter.Active, Live: true}
+	l := counter.Ledger{Subscription: "s1", SKU: "GIFT", Term: "Gift", AtCheckout: 1, Due: 2, State: counter.Active, Live: true}
 	for _, change := range changes {
 		change(&l)
 	}
@@ -39,8 +41,11 @@ func reactivated(at int64) func(*counter.Ledger) {
 }
 func shipped(at int64) func(*counter.Ledger) { return func(l *counter.Ledger) { l.LastShipment = at } }
 func cancelSent(l *counter.Ledger)           { l.CancelSent = true }
-func released(l *counter.Ledger)             { l.State = counter.Released }
-func ended(l *counter.Ledger)                { l.State = counter.Ended }
+func cancelAfter(at int64) func(*counter.Ledger) {
+	return func(l *counter.Ledger) { l.CancelAfter = at }
+}
+func released(l *counter.Ledger) { l.State = counter.Released }
+func ended(l *counter.Ledger)    { l.State = counter.Ended }
 func swappedTo(sku string) func(*counter.Ledger) {
 	return func(l *counter.Ledger) { l.SKU = sku }
 }
@@ -85,7 +90,8 @@ func TestDecide(t *testing.T) {
 		state  counter.State
 	}{
 		{"the product is none of ours: a one-time swap had brought it in", page(enrolled, announced(1)), remote("", untermed), "rest", counter.Released},
-		{"the product is none of ours any more", page(sent(2), written(2)), remote(`"2"`, untermed), "rest", counter.Released},
+		{"the product is none of ours any more", page(sent(2), written(2)), remote(`"2"`, untermed), "write -fulfillment_counter -termed", counter.Active},
+		{"the product is none of ours any more, and our members are gone", page(sent(2), written(2)), remote("", untermed), "rest", counter.Released},
 		{"released before, and looked at again", page(made(2), sent(2, 1), released, swappedTo("COFFEE")), remote(`"1"`, untermed), "rest", counter.Released},
 		{"extra_data is no object", page(enrolled), remote("", broken), "rest", counter.Attention},
 		{"the counter is text", page(sent(2), written(2)), remote(`"two"`), "rest", counter.Attention},
@@ -94,9 +100,10 @@ func TestDecide(t *testing.T) {
 		{"the counter is below zero", page(sent(2), written(2)), remote(`"-1"`), "rest", counter.Attention},
 		{"the counter is a fraction", page(sent(2), written(2)), remote(`1.5`), "rest", counter.Attention},
 		{"the counter is beyond any term", page(sent(2), written(2)), remote(`"100001"`), "rest", counter.Attention},
-		{"reactivated after its end", page(made(2), sent(2, 1, 0), written(0), completed), remote(`"0"`, hidden), "rest", counter.Attention},
-
-		{"our cancel took effect, its answer was lost, and somebody reactivated it", page(made(2), sent(2, 1, 0), written(0), cancelSent, shipped(10), reactivated(11)), remote(`"0"`, hidden), "rest", counter.Attention},
+		{"reactivated after its end", page(made(2), sent(2, 1, 0), written(0), completed), remote(`"0"`, hidden), "cancel " + blocked, counter.Completing},
+		{"reactivated after its end, and made to show: hidden first", page(made(2), sent(2, 1, 0), written(0), completed), remote(`"0"`), write(`hide=true`), counter.Completing},
+		{"our cancel took effect, its answer was lost, and somebody reactivated it", page(made(2), sent(2, 1, 0), written(0), cancelSent, shipped(10), reactivated(11)), remote(`"0"`, hidden), "cancel " + blocked, counter.Completing},
+		{"our cancel was refused for now; the reactivation was before it", page(made(2), sent(2, 1, 0), written(0), cancelSent, shipped(10), reactivated(11), cancelAfter(11)), remote(`"0"`, hidden), "cancel 1|Gift complete", counter.Completing},
 
 		{"new: orders may have been placed before we knew", page(enrolled), remote(""), "recount", counter.Enrolled},
 		{"new", page(enrolled), remote("", recounted), write(`fulfillment_counter="2"`, `termed="true"`), counter.Active},

@@ -25,6 +25,7 @@ type Enrolment struct {
 	SKU          string
 	Term         string
 	Customer     string
+	AtCheckout   int
 	Due          int
 	How          string // the event type that told of it
 	// OwnProduct says that the SKU is the subscription's own, so that a page which was released opens again. The SKU of

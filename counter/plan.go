@@ -10,6 +10,8 @@ const (
 	Write   Action = "write"   // overwrite extra_data: what was read, with Set and without Unset
 	Cancel  Action = "cancel"  // end it, with Reason
 	Renew   Action = "renew"   // make a prepaid subscription end by itself
+	Begin   Action = "begin"   // take Page for what the ledger says: a new term, or another length
+	Swap    Action = "swap"    // give it another product, SKU
 )
 
 // Plan is Decide's answer. After each action one decides again on the remote state that the action left, until Rest.
@@ -24,6 +26,10 @@ type Plan struct {
 	Unset      []string          // for Write: members to take away
 	Adjustment int               // for Adopt: the term's whole adjustment from now on
 	Cancel     string            // for Cancel: "<code>|<details>"
+	Blocks     bool              // for Cancel: it was reactivated after its end
+	Page       *Ledger           // for Begin
+	SKU        string            // for Swap
+	Exempt     string            // for Rest: as in Ledger, of one that is released
 
 	What string // for the journal: what the action is
 	Why  string // for the journal and for people

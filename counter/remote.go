@@ -54,10 +54,10 @@ func readCounter(extra map[string]string, key string) reading {
 	return reading{number, n}
 }
 
-// Agrees says whether the counter in extra_data is what so many shipments make of a page: whoever wrote it counted those.
+// Agrees says whether the counter in extra_data is what so many shipments in all make of a page: whoever wrote it counted those.
 func Agrees(ledger Ledger, remote Remote, keys Keys, shipments int) bool {
 	found := readCounter(remote.Extra, keys.Counter)
-	return found.kind == number && found.n == max(0, ledger.Total()-shipments)
+	return found.kind == number && found.n == max(0, ledger.Total()-max(0, shipments-ledger.Past))
 }
 
 // Recipe values, exact (contract, section 3).

@@ -14,8 +14,43 @@ type Term struct {
 	FirstShipment First
 	CancelReason  string // "<code>|<details>", or "" for none
 	KeepRenewal   bool   // leave the renewal behaviour of a prepaid subscription as it is; else it is made to end by itself
-	Keys          Keys
+
+	OnComplete     OnComplete
+	SwapTo         string // for SwapAtEnd: the product that it goes on as, which no term names
+	OnReactivation OnReactivation
+	OnSwap         OnSwap
+	Set            map[string]string // members of extra_data that all its subscriptions have: raw JSON by name
+
+	Keys Keys
 }
+
+// OnComplete says what happens when the last box is on its way. The zero value is CancelAtEnd.
+type OnComplete string
+
+const (
+	CancelAtEnd  OnComplete = "cancel"  // hidden and cancelled
+	RenewAtEnd   OnComplete = "renew"   // a new term starts
+	ReleaseAtEnd OnComplete = "release" // it goes on without a term
+	SwapAtEnd    OnComplete = "swap"    // it goes on as another product, without a term
+)
+
+// OnReactivation says what happens when somebody reactivates a subscription that was cancelled at the end of its term. The
+// zero value is Block.
+type OnReactivation string
+
+const (
+	Block               OnReactivation = "block" // hidden and cancelled again
+	NewTerm             OnReactivation = "new_term"
+	ReleaseReactivation OnReactivation = "release"
+)
+
+// OnSwap says what happens when the product is swapped for one of another term. The zero value is KeepShipments.
+type OnSwap string
+
+const (
+	KeepShipments OnSwap = "keep"    // the boxes made count for the new term
+	Restart       OnSwap = "restart" // the new term starts from its first box
+)
 
 // First says where the first box comes from.
 type First string
@@ -33,6 +68,11 @@ type Keys struct {
 	Counter string // default fulfillment_counter
 	Termed  string // default termed
 	Hide    string // default hide
+
+	// What a theme can show; "" is off.
+	Total string // the boxes of the term, in all
+	Made  string // the boxes made of them
+	Last  string // "true" when the next box is the last, and when it is on its way
 }
 
 // WithDefaults fills in the recipe's names.
@@ -50,33 +90,20 @@ func (k Keys) WithDefaults() Keys {
 
 // Due is the number of recurring orders that the term lasts: the counter's first value.
 func (t Term) Due() int {
+	return t.Shipments - t.AtCheckout()
+}
+
+// AtCheckout is the number of boxes that the checkout ships: 1 or 0.
+func (t Term) AtCheckout() int {
 	if t.FirstShipment == Recurring {
-		return t.Shipments
+		return 0
 	}
-	return t.Shipments - 1
+	return 1
 }
 
-// Sentence says what happens to a subscription of the SKU, in words a merchant can check.
-func (t Term) Sentence(sku string) string {
-	how := fmt.Sprintf("all of them recurring orders; the counter starts at %d", t.Due())
-	if t.FirstShipment != Recurring {
-		how = fmt.Sprintf("1 at checkout and %s; the counter starts at %d", count(t.Due(), "recurring order"), t.Due())
-	}
-	end := "then hidden and cancelled"
-	if t.Due() == 0 {
-		end = "hidden and cancelled at once"
-	}
-	if t.KeepRenewal {
-		end += "; the renewal of a prepaid one is left as it is"
-	}
-	return fmt.Sprintf("%s: %s: %s; %s", sku, count(t.Shipments, "shipment"), how, end)
-}
-
-func count(n int, what string) string {
-	if n == 1 {
-		return "1 " + what
-	}
-	return fmt.Sprintf("%d %ss", n, what)
+// cancels says whether a term ends by a cancellation.
+func (t Term) cancels() bool {
+	return t.OnComplete == "" || t.OnComplete == CancelAtEnd
 }
 
 // Terms finds the term of a SKU.
@@ -124,20 +151,42 @@ func (t Terms) SKUs() []string {
 // milliseconds; 0: it is from its beginning). Later ones of another SKU are boxes all the same, since a one-time swap changes
 // one order alone.
 func (t Terms) SinceTermed(shipments []Shipment, from int64) []Shipment {
-	termed := map[string]int{} // by order: 1 if any line of it is
-	for _, s := range shipments {
-		if _, ok := t.bySKU[s.SKU]; ok {
-			termed[s.Order] = 1
-		}
-	}
-	sorted := slices.SortedStableFunc(slices.Values(shipments), func(a, b Shipment) int {
-		return cmp.Or(cmp.Compare(a.At, b.At), cmp.Compare(termed[a.Order], termed[b.Order]), cmp.Compare(a.Order, b.Order))
-	})
-	first := slices.IndexFunc(sorted, func(s Shipment) bool { return termed[s.Order] == 1 || s.At >= from })
+	sorted, termed := t.byTime(shipments)
+	first := slices.IndexFunc(sorted, func(s Shipment) bool { return termed[s.Order] || s.At >= from })
 	if first < 0 {
 		return nil
 	}
 	return sorted[first:]
+}
+
+// SinceReopened leaves out, of the shipments of a subscription that was released and is termed again since a time (UTC unix
+// milliseconds), those from before: what counts are the last ones, as far back as they carry a termed SKU or are later.
+func (t Terms) SinceReopened(shipments []Shipment, from int64) []Shipment {
+	sorted, termed := t.byTime(shipments)
+	first := len(sorted)
+	for first > 0 && (termed[sorted[first-1].Order] || sorted[first-1].At >= from) {
+		first--
+	}
+	return sorted[first:]
+}
+
+// byTime sorts shipments by their times, and says which orders carry a termed SKU; of those of one time, these come last.
+func (t Terms) byTime(shipments []Shipment) (sorted []Shipment, termed map[string]bool) {
+	termed = map[string]bool{}
+	for _, s := range shipments {
+		if _, ok := t.bySKU[s.SKU]; ok {
+			termed[s.Order] = true
+		}
+	}
+	rank := func(s Shipment) int {
+		if termed[s.Order] {
+			return 1
+		}
+		return 0
+	}
+	return slices.SortedStableFunc(slices.Values(shipments), func(a, b Shipment) int {
+		return cmp.Or(cmp.Compare(a.At, b.At), cmp.Compare(rank(a), rank(b)), cmp.Compare(a.Order, b.Order))
+	}), termed
 }
 
 // Of returns the term of a SKU, and whether the SKU is termed at all.

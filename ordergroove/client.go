@@ -138,6 +138,15 @@ func (c *Client) Cancel(ctx context.Context, id, reason string) (Subscription, e
 	})
 }
 
+// ChangeProduct gives a subscription another product, by its external id.
+func (c *Client) ChangeProduct(ctx context.Context, id, product string) (Subscription, error) {
+	body, _ := json.Marshal(map[string]string{"product": product})
+	return c.subscription(ctx, c.writes, call{
+		op: "changing the product of subscription " + id, method: http.MethodPatch,
+		path: "/subscriptions/" + url.PathEscape(id) + "/change_product/", id: id, body: body,
+	})
+}
+
 // EndAtRenewal makes a prepaid subscription end by itself when what was paid for is used up.
 func (c *Client) EndAtRenewal(ctx context.Context, id string) (Subscription, error) {
 	return c.subscription(ctx, c.writes, call{

@@ -67,19 +67,22 @@ func (l *learning) learn(f counter.Facts) error {
 func (l *learning) enrol(e counter.Enrolment) error {
 	l.ours = true
 	n, err := l.exec(`
-		insert into subscriptions (id, sku, term, customer, shipments_due, state, due, urgency, revision, enrolled_by, enrolled_at)
-		values (?, ?, ?, ?, ?, 'enrolled', ?, ?, 1, ?, ?)
+		insert into subscriptions (id, sku, term, customer, at_checkout, shipments_due, state, due, urgency, revision, enrolled_by, enrolled_at)
+		values (?, ?, ?, ?, ?, ?, 'enrolled', ?, ?, 1, ?, ?)
 		on conflict do nothing`,
-		e.Subscription, e.SKU, e.Term, e.Customer, e.Due, l.at, l.how, e.How, l.at)
+		e.Subscription, e.SKU, e.Term, e.Customer, e.AtCheckout, e.Due, l.at, l.how, e.How, l.at)
 	if err != nil {
 		return err
 	}
 	if n == 0 && e.OwnProduct {
 		n, err = l.exec(`
 			update subscriptions
-			set state = 'enrolled', live = 1, sku = ?, term = ?, shipments_due = ?, reason = '', revision = revision + 1, due = ?, urgency = ?,
-			    enrolled_by = ?, enrolled_at = ?
-			where id = ? and state = 'released'`, e.SKU, e.Term, e.Due, l.at, l.how, e.How, l.at, e.Subscription)
+			set state = 'enrolled', live = 1, sku = ?, term = ?, at_checkout = ?, shipments_due = ?, adjustment = 0, counters_sent = '',
+			    counter_written = null, members = '', completed = 0, cancel_sent = 0, blocking = 0, exempt = '', last_told = 0, reopened = 1,
+			    past = (select count(*) from shipments where subscription = subscriptions.id),
+			    reason = '', revision = revision + 1, due = ?, urgency = ?, enrolled_by = ?, enrolled_at = ?
+			where id = ? and state = 'released' and exempt <> ?`,
+			e.SKU, e.Term, e.AtCheckout, e.Due, l.at, l.how, e.How, l.at, e.Subscription, e.Term)
 		if err != nil {
 			return err
 		}
@@ -98,16 +101,23 @@ func (l *learning) enrol(e counter.Enrolment) error {
 }
 
 func (l *learning) ship(s counter.Shipment) error {
-	var state string
-	err := l.tx.Get(&state, l.tx.Rebind(`select state from subscriptions where id = ?`), s.Subscription)
-	if errors.Is(err, sql.ErrNoRows) || state == string(counter.Released) {
+	var page struct {
+		State    counter.State `db:"state"`
+		Reopened bool          `db:"reopened"`
+		Enrolled int64         `db:"enrolled_at"`
+	}
+	err := l.tx.Get(&page, l.tx.Rebind(`select state, reopened, enrolled_at from subscriptions where id = ?`), s.Subscription)
+	if errors.Is(err, sql.ErrNoRows) || page.State == counter.Released {
 		return nil
 	}
 	if err != nil {
 		return err
 	}
 	l.ours = true
-	fresh, err := insertShipment(l.tx, s)
+	if page.Reopened && s.At < page.Enrolled && s.Source != counter.Reconciled {
+		return nil // from before it was termed again; its first look asks which boxes count
+	}
+	fresh, err := insertShipment(l.tx, s, false)
 	if err != nil || !fresh {
 		return err
 	}
@@ -142,7 +152,7 @@ func (l *learning) touch(id string, unless counter.State) error {
 // and not known to be ended, and never less than it was.
 const urgencyNow = `case
 	when live = 1 and prepaid = 0 and state not in ('released', 'completed', 'ended')
-	     and shipments_due + adjustment <= (select count(*) from shipments where subscription = subscriptions.id) then 1
+	     and shipments_due + adjustment + past <= (select count(*) from shipments where subscription = subscriptions.id) then 1
 	when due is not null and urgency > ? then urgency
 	else ?
 end`
@@ -155,12 +165,13 @@ func (l *learning) exec(query string, args ...any) (int64, error) {
 	return result.RowsAffected()
 }
 
-// insertShipment records a shipment and its line in the journal, once for each (subscription, order).
-func insertShipment(tx *sqlx.Tx, s counter.Shipment) (fresh bool, err error) {
+// insertShipment records a shipment and its line in the journal, once for each (subscription, order). One that is told of
+// already is no news to anybody.
+func insertShipment(tx *sqlx.Tx, s counter.Shipment, told bool) (fresh bool, err error) {
 	result, err := tx.Exec(tx.Rebind(`
-		insert into shipments (subscription, order_id, sku, source, at)
-		values (?, ?, ?, ?, ?)
-		on conflict do nothing`), s.Subscription, s.Order, s.SKU, s.Source, s.At)
+		insert into shipments (subscription, order_id, sku, source, at, told)
+		values (?, ?, ?, ?, ?, ?)
+		on conflict do nothing`), s.Subscription, s.Order, s.SKU, s.Source, s.At, asInteger(told))
 	if err != nil {
 		return false, err
 	}

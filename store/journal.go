@@ -35,3 +35,22 @@ func (s *Store) Journal(ctx context.Context, subscription string) ([]counter.Ent
 		order by sequence`), subscription)
 	return entries, wrap("reading the journal", err)
 }
+
+// Line is a line of the journal with its place in it.
+type Line struct {
+	Sequence int64
+	counter.Entry
+}
+
+// JournalSince returns up to n lines since a time, UTC unix milliseconds, that come after a place in the journal, oldest
+// first: of one subscription, or of all for "".
+func (s *Store) JournalSince(ctx context.Context, subscription string, since, after int64, n int) ([]Line, error) {
+	var lines []Line
+	err := s.reads.SelectContext(ctx, &lines, s.reads.Rebind(`
+		select sequence, subscription, at, actor, what, before, after, reason
+		from journal
+		where sequence > ? and at >= ? and (subscription = ? or ? = '')
+		order by sequence
+		limit ?`), after, since, subscription, subscription, n)
+	return lines, wrap("reading the journal", err)
+}

@@ -59,6 +59,7 @@ type Store struct {
 	// One place each: a wake-up that finds one waiting changes nothing.
 	eventsDue        chan struct{}
 	subscriptionsDue chan struct{}
+	noticesDue       chan struct{}
 }
 
 // Open opens the database, brings its schema up to date and starts its writer.
@@ -73,6 +74,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	}
 	s.eventsDue = make(chan struct{}, 1)
 	s.subscriptionsDue = make(chan struct{}, 1)
+	s.noticesDue = make(chan struct{}, 1)
 	go s.writer.run()
 	return s, nil
 }
@@ -101,6 +103,9 @@ func (s *Store) EventsDue() <-chan struct{} { return s.eventsDue }
 // SubscriptionsDue is signalled when facts made a subscription due.
 func (s *Store) SubscriptionsDue() <-chan struct{} { return s.subscriptionsDue }
 
+// NoticesDue is signalled when notices were put into the outbox.
+func (s *Store) NoticesDue() <-chan struct{} { return s.noticesDue }
+
 // Backlog is what is still to be done, at any time.
 type Backlog struct {
 	Events        int `db:"events" json:"events"`
@@ -117,8 +122,8 @@ func (s *Store) Backlog(ctx context.Context) (Backlog, error) {
 	return b, wrap("counting the backlog", err)
 }
 
-// Prune forgets events that are settled, and orders read, longer ago than before, at most n of each, and says how many
-// events went. Shipments and the journal are for ever.
+// Prune forgets events that are settled, orders read, and notices delivered, longer ago than before, at most n of each, and
+// says how many events went. Shipments and the journal are for ever.
 func (s *Store) Prune(ctx context.Context, before int64, n int) (int64, error) {
 	var gone int64
 	err := s.writer.do(ctx, func(tx *sqlx.Tx) error {
@@ -138,6 +143,12 @@ func (s *Store) Prune(ctx context.Context, before int64, n int) (int64, error) {
 		_, err = tx.Exec(tx.Rebind(`
 			delete from orders_read
 			where order_id in (select order_id from orders_read where at < ? limit ?)`), before, n)
+		if err != nil {
+			return err
+		}
+		_, err = tx.Exec(tx.Rebind(`
+			delete from notices
+			where (id, endpoint) in (select id, endpoint from notices where created < ? and status = 'delivered' limit ?)`), before, n)
 		return err
 	})
 	if err != nil {

@@ -378,15 +378,15 @@ func TestRecord(t *testing.T) {
 		}
 		want := counter.Ledger{
 			Subscription: "s1", SKU: "GIFT-DECAF", Term: "Other", Customer: "c1", Due: 3, Made: 1, Sent: []int{1, 2}, LastShipment: 7,
-			State: counter.Enrolled, Live: true,
+			State: counter.Enrolled, Live: true, Untold: 1,
 		}
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("page (-want +got):\n%s", diff)
 		}
-		if _, err := record(counter.Step{Counter: &five, Adjustment: &adjustment, Made: 0}); !errors.Is(err, counter.ErrStale) {
+		if _, err := record(counter.Step{Counter: &five, Adjustment: &adjustment, Page: counter.Ledger{SKU: "GIFT", Made: 0}}); !errors.Is(err, counter.ErrStale) {
 			t.Errorf("an adoption worked out from fewer shipments = %v", err)
 		}
-		got, err = record(counter.Step{Counter: &five, Adjustment: &adjustment, Made: 1})
+		got, err = record(counter.Step{Counter: &five, Adjustment: &adjustment, Page: counter.Ledger{SKU: "GIFT", Due: 2, Made: 1}})
 		if err != nil || got.Adjustment != 4 || !got.Knows(5) || got.Remaining() != 5 {
 			t.Errorf("adopted = %+v, %v", got, err)
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"database/sql"
+	"encoding/json"
 	"errors"
 	"strconv"
 	"strings"
@@ -38,20 +39,31 @@ type page struct {
 	EnrolledAt    int64         `db:"enrolled_at"`
 	ReactivatedAt int64         `db:"reactivated_at"`
 	CancelSent    bool          `db:"cancel_sent"`
+	CancelAfter   int64         `db:"cancel_after"`
+	Blocking      bool          `db:"blocking"`
+	AtCheckout    int           `db:"at_checkout"`
+	Past          int           `db:"past"`
+	Exempt        string        `db:"exempt"`
+	Reopened      bool          `db:"reopened"`
+	Members       string        `db:"members"`
+	LastTold      bool          `db:"last_told"`
+	ClaimUntil    int64         `db:"claim_until"`
 	LastShipment  int64         `db:"last_shipment"`
 	Revision      int64         `db:"revision"`
 	Attempts      int           `db:"attempts"`
 	DueAt         sql.NullInt64 `db:"due"`
 	LastError     string        `db:"last_error"`
-	Made          int           `db:"made"`
+	Shipped       int           `db:"shipped"` // in all its terms
+	Untold        int           `db:"untold"`
 	Announced     int           `db:"announced"`
 }
 
 const selectPage = `
 	select id, sku, term, customer, shipments_due, adjustment, counters_sent, counter_written, state, reason, live, prepaid, completed,
 	       extra_order, extra_place, reactivated_at, cancel_sent, urgency, upcoming, revision, attempts, due, last_error,
-	       enrolled_by, enrolled_at,
-	       (select count(*) from shipments where subscription = subscriptions.id) as made,
+	       enrolled_by, enrolled_at, cancel_after, blocking, at_checkout, past, exempt, reopened, members, last_told, claim_until,
+	       (select count(*) from shipments where subscription = subscriptions.id) as shipped,
+	       (select count(*) from shipments where subscription = subscriptions.id and told = 0) as untold,
 	       (select coalesce(max(at), 0) from shipments where subscription = subscriptions.id) as last_shipment,
 	       (select count(*) from shipments where subscription = subscriptions.id and source <> '` + counter.Reconciled + `') as announced
 	from subscriptions `
@@ -59,8 +71,10 @@ const selectPage = `
 func (p page) ledger() counter.Ledger {
 	l := counter.Ledger{
 		Subscription: p.ID, SKU: p.SKU, Term: p.Term, Customer: p.Customer,
-		Due: p.Due, Made: p.Made, Announced: p.Announced, Adjustment: p.Adjust,
-		Sent: splitCounters(p.Sent), LastShipment: p.LastShipment, ReactivatedAt: p.ReactivatedAt, CancelSent: p.CancelSent,
+		AtCheckout: p.AtCheckout, Due: p.Due, Made: p.Shipped - p.Past, Past: p.Past, Announced: max(0, p.Announced-p.Past), Adjustment: p.Adjust,
+		Sent: splitCounters(p.Sent), LastShipment: p.LastShipment,
+		ReactivatedAt: p.ReactivatedAt, CancelSent: p.CancelSent, CancelAfter: p.CancelAfter, Blocking: p.Blocking,
+		Exempt: p.Exempt, Reopened: p.Reopened, Put: splitMembers(p.Members), Untold: p.Untold, LastTold: p.LastTold,
 		State: counter.State(p.State), Reason: p.Reason, Live: p.Live, Prepaid: p.Prepaid, Completed: p.Completed,
 		ExtraOrder: p.ExtraOrder, ExtraPlace: p.ExtraPlace,
 	}
@@ -109,12 +123,12 @@ func (s *Store) Claim(ctx context.Context, at, until int64, n int) ([]counter.Le
 }
 
 // Record commits one step of a look and answers the page as it is then. counter.ErrLeaseLost: somebody else holds the
-// subscription. counter.ErrStale: an adoption was worked out from fewer shipments than there are.
+// subscription. counter.ErrStale: an adoption, or a new term, was worked out from fewer shipments than there are.
 func (s *Store) Record(ctx context.Context, lease counter.Lease, step counter.Step) (counter.Ledger, error) {
 	var after page
 	err := s.writer.do(ctx, func(tx *sqlx.Tx) error {
 		for _, shipment := range step.Shipments {
-			if _, err := insertShipment(tx, shipment); err != nil {
+			if _, err := insertShipment(tx, shipment, step.History); err != nil {
 				return err
 			}
 		}
@@ -122,25 +136,23 @@ func (s *Store) Record(ctx context.Context, lease counter.Lease, step counter.St
 		if err != nil {
 			return err
 		}
-		adjustment := before.Adjust
-		if step.Adjustment != nil {
-			if before.Made != step.Made {
-				return counter.ErrStale
-			}
-			adjustment = *step.Adjustment
+		if (step.Adjustment != nil || step.Next != nil) && before.Shipped-before.Past != step.Page.Made {
+			return counter.ErrStale
 		}
-		sent := before.ledger()
-		if step.Counter != nil {
-			sent = sent.Sending(*step.Counter)
-		}
+		next := step.Apply(before.ledger())
 		if _, err := tx.Exec(tx.Rebind(`
 			update subscriptions
-			set sku = ?, term = ?, shipments_due = ?, adjustment = ?, counters_sent = ?, cancel_sent = ?
+			set sku = ?, term = ?, at_checkout = ?, shipments_due = ?, adjustment = ?, past = ?, counters_sent = ?, members = ?,
+			    completed = ?, cancel_sent = ?, cancel_after = ?, blocking = ?
 			where id = ?`),
-			step.Page.SKU, step.Page.Term, step.Page.Due, adjustment, joinCounters(sent.Sent), asInteger(sent.CancelSent || step.Cancelling), lease.Subscription); err != nil {
+			next.SKU, next.Term, next.AtCheckout, next.Due, next.Adjustment, next.Past, joinCounters(next.Sent), joinMembers(next.Put),
+			asInteger(next.Completed), asInteger(next.CancelSent), next.CancelAfter, asInteger(next.Blocking), lease.Subscription); err != nil {
 			return err
 		}
 		if err := writeAll(tx, step.Entries); err != nil {
+			return err
+		}
+		if err := dispatch(tx, lease.Subscription, step.Dispatch); err != nil {
 			return err
 		}
 		after, err = s.held(tx, lease)
@@ -148,6 +160,9 @@ func (s *Store) Record(ctx context.Context, lease counter.Lease, step counter.St
 	})
 	if err != nil {
 		return counter.Ledger{}, wrap("recording a step of "+lease.Subscription, err)
+	}
+	if len(step.Posts) > 0 {
+		signal(s.noticesDue)
 	}
 	return after.ledger(), nil
 }
@@ -171,21 +186,29 @@ func (s *Store) Finish(ctx context.Context, lease counter.Lease, o counter.Outco
 		l := o.Ledger
 		if _, err := tx.Exec(tx.Rebind(`
 			update subscriptions
-			set sku = ?, term = ?, shipments_due = ?, counter_written = ?, cancel_sent = ?, state = ?, reason = ?, live = ?, prepaid = ?,
-			    completed = ?, extra_order = ?, extra_place = ?, due = ?, claim = '', claim_until = 0, attempts = ?, last_error = ?
+			set sku = ?, term = ?, at_checkout = ?, shipments_due = ?, counter_written = ?, cancel_sent = ?, blocking = ?, state = ?,
+			    reason = ?, live = ?, prepaid = ?, completed = ?, extra_order = ?, extra_place = ?, exempt = ?, members = ?, last_told = ?,
+			    remind_at = ?, due = ?, claim = '', claim_until = 0, attempts = ?, last_error = ?
 			where id = ?`),
-			l.SKU, l.Term, l.Due, l.Written, asInteger(l.CancelSent), string(l.State), l.Reason, asInteger(l.Live), asInteger(l.Prepaid),
-			asInteger(l.Completed), l.ExtraOrder, l.ExtraPlace, due, o.Attempts, o.Error, lease.Subscription); err != nil {
+			l.SKU, l.Term, l.AtCheckout, l.Due, l.Written, asInteger(l.CancelSent), asInteger(l.Blocking), string(l.State),
+			l.Reason, asInteger(l.Live), asInteger(l.Prepaid), asInteger(l.Completed), l.ExtraOrder, l.ExtraPlace, l.Exempt, joinMembers(l.Put),
+			asInteger(l.LastTold), o.Remind, due, o.Attempts, o.Error, lease.Subscription); err != nil {
 			return err
 		}
 		// What is due again is as urgent as it is by now: its liveness and its count may have changed under this look.
 		if _, err := tx.Exec(tx.Rebind(`update subscriptions set urgency = `+urgencyNow+` where id = ?`), o.Urgency, o.Urgency, lease.Subscription); err != nil {
 			return err
 		}
+		if err := dispatch(tx, lease.Subscription, o.Dispatch); err != nil {
+			return err
+		}
 		return writeAll(tx, o.Entries)
 	})
 	if err == nil && news {
 		signal(s.subscriptionsDue)
+	}
+	if err == nil && len(o.Posts) > 0 {
+		signal(s.noticesDue)
 	}
 	return wrap("finishing the look at "+lease.Subscription, err)
 }
@@ -253,11 +276,20 @@ func (p page) subscription() Subscription {
 
 // Shipments returns a subscription's boxes, oldest first.
 func (s *Store) Shipments(ctx context.Context, subscription string) ([]counter.Shipment, error) {
+	return s.shipments(ctx, subscription, "")
+}
+
+// Untold returns the boxes of a subscription that no notice has told of, oldest first.
+func (s *Store) Untold(ctx context.Context, subscription string) ([]counter.Shipment, error) {
+	return s.shipments(ctx, subscription, "and told = 0")
+}
+
+func (s *Store) shipments(ctx context.Context, subscription, which string) ([]counter.Shipment, error) {
 	var all []counter.Shipment
 	err := s.reads.SelectContext(ctx, &all, s.reads.Rebind(`
 		select subscription, order_id as "order", sku, source, at
 		from shipments
-		where subscription = ?
+		where subscription = ? `+which+`
 		order by at, order_id`), subscription)
 	return all, wrap("reading the shipments of "+subscription, err)
 }
@@ -292,6 +324,20 @@ func splitCounters(text string) []int {
 	return counters
 }
 
+func joinMembers(members map[string]string) string {
+	if len(members) == 0 {
+		return ""
+	}
+	text, _ := json.Marshal(members) // texts always marshal
+	return string(text)
+}
+
+func splitMembers(text string) map[string]string {
+	var members map[string]string
+	_ = json.Unmarshal([]byte(text), &members) // "" is none
+	return members
+}
+
 func asInteger(b bool) int {
 	if b {
 		return 1
@@ -314,6 +360,6 @@ func (s *Store) Guarded(ctx context.Context) (Guarded, error) {
 		       coalesce(min(case when extra_place > 0 then extra_place end), 0) as first_place
 		from subscriptions
 		where live = 1 and prepaid = 0 and state in ('completing', 'attention')
-		  and shipments_due + adjustment <= (select count(*) from shipments where subscription = subscriptions.id)`)
+		  and shipments_due + adjustment + past <= (select count(*) from shipments where subscription = subscriptions.id)`)
 	return g, wrap("counting what is guarded", err)
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/termed/termed/cancelapp"
 	"github.com/termed/termed/config"
+	"github.com/termed/termed/counter"
 	"github.com/termed/termed/ordergroove"
 	"github.com/termed/termed/store"
 )
@@ -24,6 +25,7 @@ type beside struct {
 	store  *store.Store
 	client *ordergroove.Client
 	app    *cancelapp.App
+	terms  counter.Terms
 }
 
 // besideOptions say how. The zero value changes what is to be changed.
@@ -44,7 +46,7 @@ func withApp(ctx context.Context, env environment, o besideOptions, do func(besi
 	if err != nil {
 		return err
 	}
-	terms, err := indexTerms(c)
+	rules, _, err := rulesOf(c)
 	if err != nil {
 		return err
 	}
@@ -65,7 +67,7 @@ func withApp(ctx context.Context, env environment, o besideOptions, do func(besi
 		return err
 	}
 	defer db.Close()
-	return do(beside{c, db, client, cancelapp.New(db, client, cancelapp.Options{Terms: terms, Idle: idleFor(database), Log: log})})
+	return do(beside{c, db, client, cancelapp.New(db, client, cancelapp.Options{Rules: rules, Idle: idleFor(database), Log: log}), rules.Terms})
 }
 
 // databaseFor returns the configured database; in its place, where that is a file that is not there and must not be made, an

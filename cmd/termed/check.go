@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/termed/termed/config"
+	"github.com/termed/termed/counter"
 	"github.com/termed/termed/webhook"
 )
 
@@ -30,10 +31,20 @@ func checkCommand(env environment) *cobra.Command {
 				for _, sku := range term.SKUs {
 					fmt.Fprintf(env.stdout, "  %s\n", term.Sentence(sku))
 				}
+				for _, rule := range term.Rules() {
+					fmt.Fprintf(env.stdout, "  %s\n", rule.Sentence)
+				}
+			}
+			fmt.Fprintln(env.stdout, "every term")
+			for _, rule := range counter.EveryTerm {
+				fmt.Fprintf(env.stdout, "  %s\n", rule.Sentence)
 			}
 			fmt.Fprintf(env.stdout, "webhooks are taken at %s%s, %d signing key(s)\n", c.Listen, webhook.Path, len(c.Ordergroove.WebhookKeys))
 			fmt.Fprintf(env.stdout, "%s is called at most %d times a minute\n", c.Ordergroove.APIURL, c.Ordergroove.RequestsPerMinute)
 			fmt.Fprintln(env.stdout, comparing(c.Reconcile))
+			for _, line := range telling(c) {
+				fmt.Fprintln(env.stdout, line)
+			}
 			return nil
 		},
 	}
@@ -47,6 +58,29 @@ func comparing(r config.Reconcile) string {
 		return "nothing is compared with Ordergroove but by termed reconcile"
 	}
 	return fmt.Sprintf("what was updated lately is compared with Ordergroove every %s, everything every %s", short(r.Every), short(r.Full))
+}
+
+// telling says who is told what comes about, and what themes can show.
+func telling(c config.Config) []string {
+	var lines []string
+	for _, name := range []struct{ name, what string }{
+		{c.Keys.Total, "the shipments of the term"}, {c.Keys.Made, "those made"}, {c.Keys.Last, `"true" when the next is the last`},
+	} {
+		if name.name != "" {
+			lines = append(lines, fmt.Sprintf("themes find in extra_data: %s, %s", name.name, name.what))
+		}
+	}
+	for _, e := range c.Notices.Endpoints {
+		what := "of everything"
+		if len(e.Types) > 0 {
+			what = "of " + strings.Join(e.Types, ", ")
+		}
+		lines = append(lines, fmt.Sprintf("%s is told %s, signed with %s", e.Name, what, plural(len(e.Secrets), "secret")))
+	}
+	if days := c.Notices.LastShipmentDays; days > 0 {
+		lines = append(lines, fmt.Sprintf("the last shipment is announced %s before its order is placed", plural(days, "day")))
+	}
+	return lines
 }
 
 // short prints a time without the zeros at its end.

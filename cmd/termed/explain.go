@@ -51,7 +51,6 @@ Exit code: 0, with --verify only where both agree; 3 they differ; 1 trouble.`,
 // explanation is all that is known of one subscription.
 type explanation struct {
 	page      store.Subscription
-	atStart   int // boxes that the checkout shipped
 	shipments []counter.Shipment
 	journal   []counter.Entry
 	next      cancelapp.Rehearsal
@@ -71,11 +70,6 @@ func (b beside) explain(ctx context.Context, id string, verify bool) (e explanat
 	}
 	if e.journal, err = b.store.Journal(ctx, id); err != nil {
 		return e, err
-	}
-	for _, term := range termsOf(b.config) {
-		if term.Name == e.page.Term {
-			e.atStart = term.Shipments - term.Due()
-		}
 	}
 	e.next, e.unasked = b.app.Rehearse(ctx, e.page.Ledger, e.shipments, nil)
 	if verify {
@@ -102,7 +96,7 @@ func (e explanation) standing() string {
 	if p.Prepaid {
 		text += ": prepaid, so Ordergroove counts it and ends it"
 	} else {
-		text += fmt.Sprintf(": %d of %d", e.atStart+p.Made, e.atStart+p.Total())
+		text += fmt.Sprintf(": %d of %d", p.Boxes(), p.Length())
 	}
 	if p.Reason != "" {
 		text += ": " + p.Reason
@@ -122,15 +116,21 @@ func (e explanation) sum() string {
 
 // boxes are the shipments as rows: number, order, when, and how we know.
 func (e explanation) boxes() (rows [][4]string) {
-	for n := range e.atStart {
-		rows = append(rows, [4]string{fmt.Sprint(n + 1), "", "", "the checkout's own order, which is none of Ordergroove's"})
+	if e.page.Past == 0 {
+		for n := range e.page.AtCheckout {
+			rows = append(rows, [4]string{fmt.Sprint(n + 1), "", "", "the checkout's own order, which is none of Ordergroove's"})
+		}
 	}
 	for i, s := range e.shipments {
 		how := "announced by event " + s.Source
 		if s.Source == counter.Reconciled {
 			how = "found by asking Ordergroove, at this time"
 		}
-		rows = append(rows, [4]string{fmt.Sprint(e.atStart + i + 1), s.Order, stamp(s.At), how})
+		box := fmt.Sprint(e.page.AtCheckout + i + 1 - e.page.Past)
+		if i < e.page.Past {
+			box, how = "", how+"; of an earlier term"
+		}
+		rows = append(rows, [4]string{box, s.Order, stamp(s.At), how})
 	}
 	return rows
 }
@@ -225,7 +225,7 @@ func (e explanation) json(out io.Writer) error {
 	}
 	all := map[string]any{
 		"subscription": e.page.Subscription, "sku": e.page.SKU, "term": e.page.Term, "state": e.page.State, "reason": e.page.Reason,
-		"prepaid": e.page.Prepaid, "made": e.page.Made, "total": e.page.Total(), "counter": e.page.Remaining(), "at_checkout": e.atStart,
+		"prepaid": e.page.Prepaid, "made": e.page.Made, "total": e.page.Total(), "counter": e.page.Remaining(), "at_checkout": e.page.AtCheckout, "earlier_terms": e.page.Past,
 		"adjustment": e.page.Adjustment, "shipments": boxes, "journal": journal, "next_look": e.look(),
 	}
 	if v := e.verified; v != nil {

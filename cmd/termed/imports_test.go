@@ -15,10 +15,11 @@ const module = "github.com/termed/termed/"
 // arrows are the rooms and what each may import of ours. A new arrow is a decision about the architecture: it is made
 // here and in README.md, or not at all.
 var arrows = map[string][]string{
-	"cmd/termed":  {"cancelapp", "config", "console", "counter", "ogsim", "ordergroove", "store", "testdata", "webhook"},
+	"cmd/termed":  {"cancelapp", "config", "console", "counter", "notice", "ogsim", "ordergroove", "store", "testdata", "webhook"},
 	"webhook":     {"failpoint", "ordergroove"},
 	"counter":     {},
 	"cancelapp":   {"counter", "failpoint", "ordergroove"},
+	"notice":      {"counter"},
 	"store":       {"counter", "failpoint", "ordergroove"},
 	"failpoint":   {},
 	"ordergroove": {},
@@ -30,7 +31,7 @@ var arrows = map[string][]string{
 }
 
 // pure is what counter may import of the standard library: nothing that does input or output, tells the time, or rolls dice.
-var pure = []string{"cmp", "encoding/json", "errors", "fmt", "slices", "strconv"}
+var pure = []string{"cmp", "encoding/json", "errors", "fmt", "slices", "strconv", "strings"}
 
 func TestImports(t *testing.T) {
 	goTool, err := exec.LookPath("go")

@@ -45,7 +45,7 @@ func eventsCommand(env environment) *cobra.Command {
 
 func subscriptionsCommand(env environment) *cobra.Command {
 	var path, state string
-	cmd := &cobra.Command{Use: "subscriptions", Short: "List the ledger, and retry what needs attention"}
+	cmd := &cobra.Command{Use: "subscriptions", Short: "List the ledger, change the length of subscriptions, release them, and retry what needs attention"}
 	cmd.PersistentFlags().StringVarP(&path, "config", "c", "termed.yaml", "the configuration file")
 	list := &cobra.Command{
 		Use:   "list",
@@ -71,7 +71,7 @@ func subscriptionsCommand(env environment) *cobra.Command {
 		},
 	}
 	list.Flags().StringVar(&state, "state", "", "only those in this state: enrolled, active, completing, completed, ended, released or attention")
-	cmd.AddCommand(list, retryCommand(env, &path, "subscriptions", "subscriptions that need attention or failed", (*store.Store).RetrySubscriptions))
+	cmd.AddCommand(list, setCommand(env, &path), releaseCommand(env, &path), retryCommand(env, &path, "subscriptions", "subscriptions that need attention or failed", (*store.Store).RetrySubscriptions))
 	return cmd
 }
 

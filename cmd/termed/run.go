@@ -23,7 +23,8 @@ Try it without an account:  termed demo`,
 	}
 	root.AddCommand(
 		demoCommand(env), serveCommand(env), checkCommand(env), initCommand(env), backupCommand(env),
-		reconcileCommand(env), explainCommand(env), eventsCommand(env), subscriptionsCommand(env), migrateCommand(env), copyCommand(env),
+		reconcileCommand(env), explainCommand(env), eventsCommand(env), subscriptionsCommand(env), planCommand(env), applyCommand(env),
+		journalCommand(env), noticesCommand(env), migrateCommand(env), copyCommand(env),
 		replayCommand(env), triggerCommand(env), simulateCommand(env),
 	)
 	root.SetArgs(args)

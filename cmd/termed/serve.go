@@ -5,6 +5,8 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"os/signal"
+	"syscall"
 
 	"github.com/lmittmann/tint"
 	"github.com/mattn/go-isatty"
@@ -19,6 +21,7 @@ func serveCommand(env environment) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "serve",
 		Short: "Run the service",
+		Long:  "Runs the service. SIGHUP makes it read the configuration again; SIGTERM ends it.",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, err := loadConfig(path, env)
@@ -29,10 +32,14 @@ func serveCommand(env environment) *cobra.Command {
 			if err != nil {
 				return err
 			}
+			hangups := make(chan os.Signal, 1)
+			signal.Notify(hangups, syscall.SIGHUP) // before anybody can know of us: one that nobody awaits ends the process
+			defer signal.Stop(hangups)
 			s, err := newService(cmd.Context(), c, log)
 			if err != nil {
 				return err
 			}
+			go s.reloadOn(cmd.Context(), hangups, func() (config.Config, error) { return config.Load(path, env.lookup) })
 			fmt.Fprintf(env.stdout, "webhooks: http://%s%s\nconsole:  http://%s\n", s.doorAddress(), webhook.Path, s.consoleAddress())
 			return s.run(cmd.Context())
 		},

@@ -15,6 +15,7 @@ import (
 	"github.com/termed/termed/config"
 	"github.com/termed/termed/console"
 	"github.com/termed/termed/counter"
+	"github.com/termed/termed/notice"
 	"github.com/termed/termed/ordergroove"
 	"github.com/termed/termed/store"
 	"github.com/termed/termed/webhook"
@@ -31,23 +32,24 @@ type service struct {
 	store   *store.Store
 	client  *ordergroove.Client
 	app     *cancelapp.App
+	sender  *notice.Sender
 	door    *http.Server
 	console *http.Server
 	atDoor  net.Listener
 	atDesk  net.Listener
-	keep    time.Duration
+	config  config.Config // in force
 	log     *slog.Logger
 }
 
 // newService opens the database, joins the rooms and listens; nothing is answered before run.
 func newService(ctx context.Context, c config.Config, log *slog.Logger) (_ *service, err error) {
-	s := &service{keep: c.KeepEvents, log: log}
+	s := &service{config: c, log: log}
 	defer func() {
 		if err != nil {
 			s.close()
 		}
 	}()
-	terms, err := indexTerms(c)
+	rules, book, err := rulesOf(c)
 	if err != nil {
 		return nil, err
 	}
@@ -67,9 +69,10 @@ func newService(ctx context.Context, c config.Config, log *slog.Logger) (_ *serv
 		return nil, err
 	}
 	s.app = cancelapp.New(s.store, s.client, cancelapp.Options{
-		Terms: terms, Idle: idleFor(c.Database), Log: log,
+		Rules: rules, Idle: idleFor(c.Database), Log: log,
 		Reconcile: cancelapp.Schedule{Every: c.Reconcile.Every, All: c.Reconcile.Full}, Patience: c.Webhook.Silence,
 	})
+	s.sender = notice.NewSender(s.store, notice.Options{Book: book, Log: log})
 	s.door = webhook.Server(door.Handler(), log)
 	s.console = console.Server(console.Handler(console.Options{
 		Checks: []console.Check{
@@ -116,6 +119,7 @@ func (s *service) run(ctx context.Context) error {
 	all.Go(func() { serve(s.door, s.atDoor) })
 	all.Go(func() { serve(s.console, s.atDesk) })
 	all.Go(func() { s.app.Run(ctx) })
+	all.Go(func() { s.sender.Run(ctx) })
 	all.Go(func() { s.prune(ctx) })
 	s.log.Info("serving", "webhooks", s.doorAddress(), "console", s.consoleAddress())
 
@@ -144,7 +148,7 @@ func (s *service) prune(ctx context.Context) {
 	clock := time.NewTicker(pruneEvery)
 	defer clock.Stop()
 	for {
-		before := time.Now().Add(-s.keep).UnixMilli()
+		before := time.Now().Add(-s.config.KeepEvents).UnixMilli()
 		for ctx.Err() == nil {
 			gone, err := s.store.Prune(ctx, before, pruneAtATime)
 			if err != nil {
@@ -186,8 +190,25 @@ func migration(c config.Config) store.Migrate {
 	return store.Auto
 }
 
-func indexTerms(c config.Config) (counter.Terms, error) {
-	return counter.NewTerms(counter.Keys{Counter: c.Keys.Counter, Termed: c.Keys.Termed, Hide: c.Keys.Hide}, termsOf(c))
+// rulesOf are the rules of a configuration, and who is told what comes of them.
+func rulesOf(c config.Config) (cancelapp.Rules, *notice.Book, error) {
+	terms, err := counter.NewTerms(counter.Keys(c.Keys), termsOf(c))
+	if err != nil {
+		return cancelapp.Rules{}, nil, err
+	}
+	var endpoints []notice.Endpoint
+	for _, e := range c.Notices.Endpoints {
+		endpoints = append(endpoints, notice.Endpoint{
+			Name: e.Name, URL: e.URL.Reveal(), Secrets: reveal(e.Secrets), Types: e.Types, Private: e.Private,
+		})
+	}
+	book, err := notice.NewBook(endpoints)
+	if err != nil {
+		return cancelapp.Rules{}, nil, err
+	}
+	return cancelapp.Rules{
+		Terms: terms, Announce: book.Posts, RemindBefore: time.Duration(c.Notices.LastShipmentDays) * 24 * time.Hour,
+	}, book, nil
 }
 
 func termsOf(c config.Config) []counter.Term {
@@ -196,6 +217,8 @@ func termsOf(c config.Config) []counter.Term {
 		terms[i] = counter.Term{
 			Name: t.Name, SKUs: t.SKUs, Shipments: t.Shipments, FirstShipment: counter.First(t.FirstShipment),
 			CancelReason: t.CancelReason, KeepRenewal: t.KeepRenewal,
+			OnComplete: counter.OnComplete(t.OnComplete), SwapTo: t.SwapTo, OnReactivation: counter.OnReactivation(t.OnReactivation),
+			OnSwap: counter.OnSwap(t.OnSwap), Set: t.Set,
 		}
 	}
 	return terms

@@ -30,7 +30,7 @@ What was made to go wrong, and what held. This page is written by a test run: ` 
 | I1 | an event answered 2xx is never lost |
 | I2 | counter = due − distinct (subscription, order) shipments + adopted adjustments |
 | I3 | foreign members of ` + "`extra_data`" + ` are unchanged |
-| I4 | at most one effective cancel a term, never before zero; a stale retry never cancels what somebody else has reactivated |
+| I4 | at most one effective cancel a term, and one a reactivation where the term blocks it, never before zero; a stale retry never cancels what somebody else has reactivated |
 | I5 | the door answers within 5 s |
 | I6 | unauthenticated bytes reach no parser, table or log |
 | I7 | every event and subscription is settled or has a due time: nothing is stuck |
