@@ -55,7 +55,7 @@ func (t translator) lifecycle(eventType string, s ordergroove.Subscription, at i
 	if term, ok := t.terms.Of(s.Product); ok {
 		f.Enrolments = []counter.Enrolment{{
 			Subscription: s.ID, SKU: s.Product, Term: term.Name, Customer: s.Customer, AtCheckout: term.AtCheckout(), Due: term.Due(),
-			How: eventType, OwnProduct: true,
+			How: eventType, At: at, OwnProduct: true,
 		}}
 	}
 	switch eventType {

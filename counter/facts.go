@@ -28,6 +28,7 @@ type Enrolment struct {
 	AtCheckout   int
 	Due          int
 	How          string // the event type that told of it
+	At           int64  // the event's own time, UTC unix milliseconds; 0: none tells
 	// OwnProduct says that the SKU is the subscription's own, so that a page which was released opens again. The SKU of
 	// an item is not: a one-time swap can put a termed SKU on an evergreen subscription's order.
 	OwnProduct bool

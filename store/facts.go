@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"database/sql"
 	"errors"
 	"fmt"
@@ -75,6 +76,9 @@ func (l *learning) enrol(e counter.Enrolment) error {
 		return err
 	}
 	if n == 0 && e.OwnProduct {
+		// Since when, by the clock that the boxes are dated by, which counts seconds.
+		from := cmp.Or(e.At, l.at)
+		from -= from % 1000
 		n, err = l.exec(`
 			update subscriptions
 			set state = 'enrolled', live = 1, sku = ?, term = ?, at_checkout = ?, shipments_due = ?, adjustment = 0, counters_sent = '',
@@ -82,7 +86,7 @@ func (l *learning) enrol(e counter.Enrolment) error {
 			    past = (select count(*) from shipments where subscription = subscriptions.id),
 			    reason = '', revision = revision + 1, due = ?, urgency = ?, enrolled_by = ?, enrolled_at = ?
 			where id = ? and state = 'released' and exempt <> ?`,
-			e.SKU, e.Term, e.AtCheckout, e.Due, l.at, l.how, e.How, l.at, e.Subscription, e.Term)
+			e.SKU, e.Term, e.AtCheckout, e.Due, l.at, l.how, e.How, from, e.Subscription, e.Term)
 		if err != nil {
 			return err
 		}

@@ -34,6 +34,8 @@ func TestScript(t *testing.T) {
 			env.Setenv("ORDERGROOVE_API_KEY", canaryAPIKey)
 			env.Setenv("ORDERGROOVE_WEBHOOK_KEY", canaryWebhookKey)
 			env.Setenv("TERMED_CONSOLE_PASSWORD", canaryPassword)
+			env.Setenv("TERMED_NOTICE_SECRET", noticeSecret)
+			env.Setenv("TERMED_NEW_NOTICE_SECRET", newNoticeSecret)
 			env.Values[worldKey{}] = &tale{}
 			if err := defaultConfig(env); err != nil {
 				return err
@@ -42,6 +44,9 @@ func TestScript(t *testing.T) {
 				s := env.Values[worldKey{}].(*tale)
 				if s.world != nil {
 					s.world.close()
+				}
+				if s.takes != nil {
+					s.takes.server.Close()
 				}
 			})
 			return nil
@@ -71,6 +76,9 @@ func TestScript(t *testing.T) {
 			"stdlog":               told(stdlogCmd),
 			"get":                  told(getCmd),
 			"nosecrets":            told(noSecretsCmd),
+			"reload":               told(func(w *tale, _ []string) error { return w.child.Process.Signal(syscall.SIGHUP) }),
+			"receiver":             told(receiverCmd),
+			"told":                 told(toldCmd),
 		},
 	})
 }
@@ -93,8 +101,9 @@ type worldKey struct{}
 // tale is a world in a script.
 type tale struct {
 	*world
-	ctx context.Context
-	ts  *testscript.TestScript
+	takes *receiver
+	ctx   context.Context
+	ts    *testscript.TestScript
 }
 
 // told makes a command of a function: its error fails the script, or with ! its success does.
@@ -138,6 +147,9 @@ func simulatorCmd(s *tale, args []string) error {
 }
 
 func serveCmd(s *tale, args []string) error {
+	if s.takes != nil {
+		s.receiver = s.takes.server.URL
+	}
 	if err := s.serve(args...); err != nil {
 		return err
 	}
@@ -203,6 +215,21 @@ func agentCmd(s *tale, args []string) error {
 		return s.sim.SwapOnce(id, args[2])
 	case "swaps":
 		return s.sim.Swap(id, args[2])
+	case "asks": // by a call to the API
+		request, err := http.NewRequestWithContext(s.ctx, http.MethodPatch, s.api.URL+"/subscriptions/"+id+"/"+args[2]+"/", strings.NewReader(args[3]))
+		if err != nil {
+			return err
+		}
+		request.Header.Set("x-api-key", canaryAPIKey)
+		response, err := http.DefaultClient.Do(request)
+		if err != nil {
+			return err
+		}
+		defer response.Body.Close()
+		if text, _ := io.ReadAll(response.Body); response.StatusCode != http.StatusOK {
+			return fmt.Errorf("%s: %s", response.Status, text)
+		}
+		return nil
 	case "deletes":
 		s.sim.Forget(id)
 		return nil
@@ -507,10 +534,52 @@ func noSecretsCmd(s *tale, _ []string) error {
 	if len(text) == 0 {
 		return fmt.Errorf("the service logged nothing, so this proves nothing")
 	}
-	for _, canary := range []string{canaryAPIKey, canaryWebhookKey, canaryPassword, canaryName, "extra_data\":"} {
+	for _, canary := range []string{noticeSecret, newNoticeSecret, canaryAPIKey, canaryWebhookKey, canaryPassword, canaryName, "extra_data\":"} {
 		if strings.Contains(string(text), canary) {
 			return fmt.Errorf("the log holds %s", canary)
 		}
 	}
 	return nil
+}
+
+// receiverCmd starts a system that takes notices, or makes it answer otherwise: receiver [new-secret] | receiver answers STATUS.
+func receiverCmd(s *tale, args []string) error {
+	if len(args) == 2 {
+		status, err := strconv.Atoi(args[1])
+		s.takes.answers(status)
+		return err
+	}
+	secret := noticeSecret
+	if len(args) == 1 {
+		secret = newNoticeSecret
+	}
+	if s.takes != nil {
+		s.takes.server.Close()
+	}
+	s.takes = newReceiver(secret)
+	s.ts.Setenv("RECEIVER", s.takes.server.URL)
+	return nil
+}
+
+// toldCmd waits until so many notices of a type have arrived, and no more; their bodies are the next stdout.
+func toldCmd(s *tale, args []string) error {
+	want, err := strconv.Atoi(args[1])
+	if err != nil {
+		return err
+	}
+	var all []delivered
+	err = s.until(func() error {
+		var wrong []string
+		if all, wrong = s.takes.of(args[0]); len(wrong) > 0 {
+			return fmt.Errorf("wrong deliveries: %s", wrong)
+		}
+		if len(all) != want {
+			return fmt.Errorf("%d notices of %s, want %d", len(all), args[0], want)
+		}
+		return nil
+	})
+	for _, d := range all {
+		fmt.Fprintf(s.ts.Stdout(), "%s\n", d.Body)
+	}
+	return err
 }

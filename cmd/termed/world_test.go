@@ -40,6 +40,7 @@ type world struct {
 	log     string // file that holds what all processes logged and printed
 	// program is the binary that serves, if not this one; failpoint is where it dies.
 	program, failpoint string
+	receiver           string // address of who takes notices, if anybody
 
 	names   map[string]*role
 	pending []ogsim.Event // announced and not yet delivered
@@ -106,7 +107,8 @@ func (w *world) serve(arguments ...string) error {
 // environ is what every process of ours has in its environment.
 func (w *world) environ() []string {
 	return append(os.Environ(), "SIM_URL="+w.api.URL, "ORDERGROOVE_API_KEY="+canaryAPIKey,
-		"ORDERGROOVE_WEBHOOK_KEY="+canaryWebhookKey, "TERMED_CONSOLE_PASSWORD="+canaryPassword)
+		"ORDERGROOVE_WEBHOOK_KEY="+canaryWebhookKey, "TERMED_CONSOLE_PASSWORD="+canaryPassword,
+		"TERMED_NOTICE_SECRET="+noticeSecret, "TERMED_NEW_NOTICE_SECRET="+newNoticeSecret, "RECEIVER="+w.receiver)
 }
 
 // termed runs a command to its end, beside the service, and answers what it printed and its exit code.
@@ -234,7 +236,7 @@ func (w *world) facts(name string) (map[string]string, error) {
 	facts := map[string]string{
 		"live": fmt.Sprint(sub.Live), "placed": fmt.Sprint(sub.Placed), "writes": fmt.Sprint(sub.Writes),
 		"cancels": fmt.Sprint(sub.Cancels), "reason": sub.CancelReason, "calls": fmt.Sprint(calls),
-		"extra_data": string(sub.ExtraData), "counter": "none", "hide": "none", "termed": "none",
+		"extra_data": string(sub.ExtraData), "product": sub.Product, "counter": "none", "hide": "none", "termed": "none",
 	}
 	for fact, member := range map[string]string{"counter": "fulfillment_counter", "hide": "hide", "termed": "termed"} {
 		if value, ok := members[member]; ok {
