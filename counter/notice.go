@@ -57,7 +57,7 @@ func Tell(before, after Ledger, boxes []Shipment, at int64) []Notice {
 	if after.State == Released && !(complete && before.State != Released && !before.Completed) {
 		return nil
 	}
-	if before.Fresh() && !after.Fresh() && after.Made == len(boxes) && !after.Prepaid {
+	if before.State == Enrolled && !after.Fresh() && after.Made == len(boxes) && !after.Prepaid {
 		add(Notice{Type: TermStarted})
 	}
 	for i, box := range boxes {

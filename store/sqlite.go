@@ -100,6 +100,9 @@ func releaseAll(ctx context.Context, db *sqlx.DB) error {
 	if _, err := db.ExecContext(ctx, `update reconciliation set claim = '', claim_until = 0 where claim not like '`+beside+`%'`); err != nil {
 		return fmt.Errorf("releasing the right to compare: %w", err)
 	}
+	if _, err := db.ExecContext(ctx, `update notices set due = created where due is not null and attempts = 0`); err != nil {
+		return fmt.Errorf("releasing notices: %w", err)
+	}
 	_, err := db.ExecContext(ctx, `update events set due = received where due is not null and attempts = 0`)
 	return wrap("releasing events", err)
 }

@@ -15,6 +15,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/termed/termed/counter"
 	"github.com/termed/termed/ogsim"
 	"github.com/termed/termed/store"
 )
@@ -161,6 +164,49 @@ func (n *nursed) patient(ctx context.Context) {
 	n.t.Fatal("it does not come to rest")
 }
 
+// hears starts a system that takes notices.
+func (n *nursed) hears() *receiver {
+	n.t.Helper()
+	r := newReceiver(noticeSecret)
+	n.t.Cleanup(r.server.Close)
+	n.receiver = r.server.URL
+	n.rewrite("reconcile:", `notices: { endpoints: [ { url: "${RECEIVER}", private: true, secrets: [ "${TERMED_NOTICE_SECRET}" ] } ] }
+reconcile:`)
+	return r
+}
+
+// heard checks that each happening was told of exactly once: "TYPE NAME" and how often. A delivery that is repeated has the same id.
+func (n *nursed) heard(ctx context.Context, r *receiver, want map[string]int) {
+	n.t.Helper()
+	names := map[string]string{}
+	for name, role := range n.names {
+		names[role.id] = name
+	}
+	for {
+		got, wrong := map[string]int{}, []string(nil)
+		for _, kind := range counter.NoticeTypes {
+			var all []delivered
+			all, wrong = r.of(kind)
+			for _, d := range all {
+				var body struct{ Data struct{ Subscription string } }
+				_ = json.Unmarshal(d.Body, &body)
+				got[kind+" "+names[body.Data.Subscription]]++
+			}
+		}
+		if len(wrong) > 0 {
+			n.t.Fatalf("wrong deliveries: %s", wrong)
+		}
+		if cmp.Equal(want, got) {
+			return
+		}
+		select {
+		case <-ctx.Done():
+			n.t.Fatalf("told (-want +got):\n%s", cmp.Diff(want, got))
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+}
+
 // life is a gift from its beginning to its end, with a companion that is still under way; each event is delivered until it
 // is taken.
 func (n *nursed) life(ctx context.Context) {
@@ -248,6 +294,7 @@ func TestKilledAt(t *testing.T) {
 			t.Parallel()
 			n := newNursed(t, ogsim.Options{})
 			n.program, n.failpoint = program, point
+			receiver := n.hears()
 			n.watch()
 			defer n.close()
 			taken := n.taken()
@@ -259,7 +306,86 @@ func TestKilledAt(t *testing.T) {
 			}
 			n.judgeAll(map[string]int{"anna": 2, "ben": 5})
 			n.kept(taken)
+			n.heard(ctx, receiver, map[string]int{
+				"term.started anna": 1, "term.shipment anna": 2, "term.last_shipment_next anna": 1, "term.completed anna": 1,
+				"term.started ben": 1, "term.shipment ben": 2,
+			})
 		})
+	}
+}
+
+// TestKilledBetweenTerms ends the process at commits and calls while terms end by another term, by none, and by another product.
+func TestKilledBetweenTerms(t *testing.T) {
+	if _, err := exec.LookPath("go"); err != nil {
+		t.Skip("failpoints: there is no go command here to build them in")
+	}
+	program, err := failpoints()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Log("FAULT | kill -9 at each commit and after each PATCH while terms are renewed, released and swapped at their end | I2 I3 I7: nothing of ours is left behind, nothing is told twice or never")
+	points := []string{"patch-answered:4", "patch-answered:5", "patch-answered:6", "after-get:5", "before-release:5"}
+	for i := range 12 {
+		points = append(points, fmt.Sprintf("before-commit:%d", 7+2*i))
+	}
+	for _, point := range points {
+		t.Run(point, func(t *testing.T) {
+			t.Parallel()
+			n := newNursed(t, ogsim.Options{})
+			n.program, n.failpoint = program, point
+			receiver := n.hears()
+			n.rewrite("terms:", `terms:
+  - { name: Renewed, skus: [RENEW], shipments: 2, on_complete: renew }
+  - { name: Released, skus: [RELEASE], shipments: 2, on_complete: release }
+  - { name: Swapped, skus: [SWAP], shipments: 2, on_complete: { swap: { sku: COFFEE } } }`)
+			n.watch()
+			defer n.close()
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+			defer cancel()
+			n.betweenTerms(ctx)
+			if n.died() != 1 {
+				t.Errorf("it died %d times; the place was not reached", n.died())
+			}
+			for name, want := range map[string]string{
+				"anna":  `{"mine":1.10,"fulfillment_counter":"1","termed":"true"} RENEW`,
+				"ben":   `{"mine":1.10} RELEASE`,
+				"carla": `{"mine":1.10} COFFEE`,
+			} {
+				if sub, _ := n.sim.Subscription(n.names[name].id); string(sub.ExtraData)+" "+sub.Product != want || !sub.Live {
+					t.Errorf("%s: %s %s, live %v; want %s", name, sub.ExtraData, sub.Product, sub.Live, want)
+				}
+			}
+			n.heard(ctx, receiver, map[string]int{
+				"term.started anna": 2, "term.shipment anna": 2, "term.completed anna": 1, "term.last_shipment_next anna": 2,
+				"term.started ben": 1, "term.shipment ben": 1, "term.completed ben": 1, "term.last_shipment_next ben": 1,
+				"term.started carla": 1, "term.shipment carla": 1, "term.completed carla": 1, "term.last_shipment_next carla": 1,
+			})
+		})
+	}
+}
+
+// betweenTerms is three subscriptions of two boxes to the end of their terms, and one box beyond.
+func (n *nursed) betweenTerms(ctx context.Context) {
+	n.t.Helper()
+	names := []string{"anna", "ben", "carla"}
+	for i, sku := range []string{"RENEW", "RELEASE", "SWAP"} {
+		if err := n.subscribe(names[i], sku, ogsim.NewSubscription{ExtraData: json.RawMessage(`{"mine":1.10}`)}); err != nil {
+			n.t.Fatal(err)
+		}
+	}
+	for round := range 3 {
+		events := n.pending
+		n.pending = nil
+		if err := n.deliver(ctx, events); err != nil {
+			n.t.Fatal(err)
+		}
+		n.patient(ctx)
+		if round == 2 {
+			return
+		}
+		if _, err := n.place(names); err != nil {
+			n.t.Fatal(err)
+		}
 	}
 }
 
