@@ -94,7 +94,7 @@ func timeless(s string) string {
 
 // The files that the documents point to are there.
 func TestLinks(t *testing.T) {
-	for _, name := range []string{"README.md", "CONTRIBUTING.md", "docs/operations.md", "docs/switching.md", "testdata/script/README.md"} {
+	for _, name := range []string{"README.md", "CONTRIBUTING.md", "docs/operations.md", "docs/switching.md", "docs/terms.md", "docs/storefront.md", "docs/notices.md", "testdata/script/README.md"} {
 		text, err := os.ReadFile(filepath.Join("../..", name))
 		if err != nil {
 			t.Fatal(err)
