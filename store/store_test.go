@@ -438,6 +438,7 @@ func TestFinishKeepsThePage(t *testing.T) {
 		want := counter.Ledger{
 			Subscription: "s1", SKU: "GIFT", Term: "Gift", Customer: "c1", Due: 2, Written: &zero,
 			State: counter.Completed, Reason: "why", Prepaid: true, Completed: true, ExtraOrder: "o9", ExtraPlace: 77,
+			AtCheckout: 1, Exempt: "Gift", Put: map[string]string{"gift": `"true"`, "made": ""}, Blocking: true, LastTold: true,
 		}
 		if err := s.Finish(t.Context(), lease, counter.Outcome{At: 150, Ledger: want}); err != nil {
 			t.Fatal(err)
