@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -14,19 +15,20 @@ import (
 	"testing"
 	"time"
 
+	"github.com/termed/termed/counter"
 	"github.com/termed/termed/ogsim"
 	"github.com/termed/termed/store"
 )
 
 // TestSoak lets everything happen at random for a while: lives of subscriptions, announced or made in silence, counted or
 // prepaid; duplicates, disorder, deliveries that come late or never; an API that fails in every way, other hands on extra_data,
-// customers who change their minds, one-time swaps, comparisons all the time, and a process that is killed, stopped and ended.
+// customers, operators and agents who change their minds, one-time swaps, comparisons all the time, and a process that is killed, stopped and ended.
 // After a last comparison each subscription must be exactly as the simulator's own record asks for.
 //
 // TERMED_SOAK is how long (default 5s), TERMED_SEED what the dice start from (default the time, or 1 for the short one); the
 // seed is printed, and the same seed throws the same dice. What the machine's scheduling makes of them is not ours to repeat.
 func TestSoak(t *testing.T) {
-	t.Log("FAULT | soak: kill -9 at random moments under load and in the middle of comparisons, random faults, deliveries late, lost for ever and doubled, subscriptions that are never announced, prepaid ones, customers who change their minds, in a real process, judged by the simulator's record | I1 I2 I3 I4 I7 I10")
+	t.Log("FAULT | soak: kill -9 at random moments under load and in the middle of comparisons, random faults, deliveries late, lost for ever and doubled, subscriptions that are never announced, prepaid ones, customers, operators and agents who change their minds before and after the end, in a real process, judged by the simulator's record | I1 I2 I3 I4 I7 I10")
 	long, seed := soakSettings(t)
 	t.Logf("TERMED_SOAK=%s TERMED_SEED=%d", long, seed)
 	s := &soak{
@@ -80,6 +82,8 @@ type soak struct {
 	taken map[string]bool // ids of the events that were answered 2xx
 
 	boxes, deliveries, lost, faults int
+
+	beside *store.Store // an operator's
 }
 
 // soaked is one subscription of it.
@@ -89,6 +93,7 @@ type soaked struct {
 	first     json.RawMessage
 	cancelled bool // by its customer, for good
 	prepaid   bool
+	blocked   int       // times that somebody reactivated it after its end
 	boxed     time.Time // when its last order was placed
 }
 
@@ -110,7 +115,7 @@ func (s *soak) something(ctx context.Context) {
 	case n < 110:
 		s.hands()
 	case n < 118:
-		s.mind()
+		s.mind(ctx)
 	case n < 142:
 		s.spoil()
 	case n < 144:
@@ -205,18 +210,30 @@ func (s *soak) hands() {
 	}
 }
 
-// mind lets a customer cancel early, for good or for a while.
-func (s *soak) mind() {
+// mind lets somebody change it: a customer cancels early, for good or for a while, or comes back after the end; an operator makes
+// a term longer; a gift is swapped for a programme.
+func (s *soak) mind(ctx context.Context) {
 	if len(s.lives) == 0 {
 		return
 	}
 	l := s.lives[s.dice.IntN(len(s.lives))]
 	sub, _ := s.sim.Subscription(l.id)
-	if l.due == ogsim.Evergreen || sub.Placed >= l.due || l.prepaid {
-		return // what happens at the end is TestOtherHands
+	if l.due == ogsim.Evergreen || l.prepaid {
+		return
 	}
 	var err error
-	switch {
+	switch n := s.dice.IntN(4); {
+	case sub.Placed >= l.due:
+		if !sub.Live && !l.cancelled && sub.Cancels == 1+l.blocked {
+			l.blocked++ // it is to be cancelled once more
+			err = s.sim.Reactivate(l.id)
+		}
+	case n == 0:
+		s.lengthen(ctx, l, sub)
+	case n == 1 && sub.Product == "GIFT-3MO" && sub.Placed < 1:
+		if err = s.sim.Swap(l.id, "SIX"); err == nil {
+			l.due = 5
+		}
 	case l.cancelled || !sub.Live:
 		l.cancelled, err = false, s.sim.Reactivate(l.id)
 	default:
@@ -224,6 +241,34 @@ func (s *soak) mind() {
 	}
 	if err != nil {
 		s.t.Fatal(err)
+	}
+}
+
+// lengthen makes a term longer, as termed subscriptions set does beside the service. It may be refused, or have to wait.
+func (s *soak) lengthen(ctx context.Context, l *soaked, sub ogsim.Subscription) {
+	if s.beside == nil {
+		db, err := store.Open(ctx, store.Options{Database: filepath.Join(s.dir, "termed.db")})
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		s.t.Cleanup(func() { db.Close() })
+		s.beside = db
+	}
+	shipments := sub.Placed + 3 + s.dice.IntN(4)
+	_, after, err := s.beside.Amend(ctx, store.Amendment{
+		Subscription: l.id, At: time.Now().UnixMilli(),
+		Change: func(l counter.Ledger) (counter.Ledger, error) { return counter.Resize(l, shipments) },
+		Entry: func(counter.Ledger, counter.Ledger) counter.Entry {
+			return counter.Entry{Subscription: l.id, At: time.Now().UnixMilli(), Actor: "dice", What: "length"}
+		},
+	})
+	switch {
+	case err == nil && after.SKU == sub.Product:
+		l.due = shipments - 1
+	case err == nil:
+		l.due = map[string]int{"GIFT-3MO": 2, "SIX": 5}[sub.Product] // its swap is not seen yet, and takes its term's length
+	case !errors.Is(err, counter.ErrHeld) && !errors.Is(err, counter.ErrRefused) && !errors.Is(err, store.ErrUnknown):
+		s.t.Errorf("lengthening: %v", err)
 	}
 }
 
@@ -303,6 +348,7 @@ func (s *soak) judge() {
 	s.t.Helper()
 	for _, l := range s.lives {
 		sub, _ := s.sim.Subscription(l.id)
+		sub.Cancels -= l.blocked
 		faults := ogsim.Judge(sub, l.due, l.first)
 		switch {
 		case l.prepaid:
