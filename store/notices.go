@@ -119,6 +119,21 @@ func (s *Store) Notices(ctx context.Context, status string, n int) ([]Notice, er
 	return all, wrap("reading the outbox", err)
 }
 
+// Outbox is how many notices wait, and how many were given up.
+type Outbox struct {
+	Pending int `db:"pending" json:"pending"`
+	Dead    int `db:"dead" json:"dead"`
+}
+
+// Outbox counts the notices that are not delivered.
+func (s *Store) Outbox(ctx context.Context) (Outbox, error) {
+	var o Outbox
+	err := s.reads.GetContext(ctx, &o, `
+		select (select count(*) from notices where due is not null) as pending,
+		       (select count(*) from notices where status = 'dead') as dead`)
+	return o, wrap("counting notices", err)
+}
+
 // RetryNotices makes notices due at once, as if never tried: the one with the id, delivered or not, or, for "", all that are
 // dead. It says how many.
 func (s *Store) RetryNotices(ctx context.Context, id string, at int64) (int64, error) {

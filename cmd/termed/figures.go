@@ -18,7 +18,8 @@ func (s *service) details() map[string]console.Detail {
 			}
 			return map[string]any{"alarm": now.Alarm, "last_delivery": now.Last, "usual_hours": now.Patience.Hours()}, nil
 		},
-		"guard": func(ctx context.Context) (any, error) { return s.store.Guarded(ctx) },
+		"notices": func(ctx context.Context) (any, error) { return s.store.Outbox(ctx) },
+		"guard":   func(ctx context.Context) (any, error) { return s.store.Guarded(ctx) },
 		"reconciled": func(ctx context.Context) (any, error) {
 			last, err := s.store.Compared(ctx)
 			return map[string]any{"everything": when(last.All), "lately": when(last.Recent)}, err
@@ -42,6 +43,12 @@ func (s *service) metrics() []console.Metric {
 			return float64(pick(b)), err
 		}
 	}
+	notices := func(pick func(store.Outbox) int) func(context.Context) (float64, error) {
+		return func(ctx context.Context) (float64, error) {
+			o, err := s.store.Outbox(ctx)
+			return float64(pick(o)), err
+		}
+	}
 	guarded := func(pick func(store.Guarded) float64) func(context.Context) (float64, error) {
 		return func(ctx context.Context) (float64, error) {
 			g, err := s.store.Guarded(ctx)
@@ -51,6 +58,8 @@ func (s *service) metrics() []console.Metric {
 	return []console.Metric{
 		{Name: "termed_backlog_events", Help: "Events that wait to be worked on.", Value: backlog(func(b store.Backlog) int { return b.Events })},
 		{Name: "termed_backlog_subscriptions", Help: "Subscriptions that wait to be looked at.", Value: backlog(func(b store.Backlog) int { return b.Subscriptions })},
+		{Name: "termed_notices_pending", Help: "Notices that wait to be delivered.", Value: notices(func(o store.Outbox) int { return o.Pending })},
+		{Name: "termed_notices_dead", Help: "Notices that were given up.", Value: notices(func(o store.Outbox) int { return o.Dead })},
 		{Name: "termed_guard_subscriptions", Help: "Subscriptions that are complete and could not be ended so far.", Value: guarded(func(g store.Guarded) float64 { return float64(g.Subscriptions) })},
 		{Name: "termed_guard_hours_left", Help: "Hours until the first order is placed that would be a box too many; 0 when none is known of.", Value: guarded(func(g store.Guarded) float64 {
 			if g.FirstPlace == 0 {

@@ -76,6 +76,7 @@ func TestScript(t *testing.T) {
 			"stdlog":               told(stdlogCmd),
 			"get":                  told(getCmd),
 			"nosecrets":            told(noSecretsCmd),
+			"later":                told(laterCmd),
 			"reload":               told(func(w *tale, _ []string) error { return w.child.Process.Signal(syscall.SIGHUP) }),
 			"receiver":             told(receiverCmd),
 			"told":                 told(toldCmd),
@@ -540,6 +541,13 @@ func noSecretsCmd(s *tale, _ []string) error {
 		}
 	}
 	return nil
+}
+
+// laterCmd puts Ordergroove's clock forward.
+func laterCmd(s *tale, args []string) error {
+	by, err := time.ParseDuration(args[0])
+	s.ahead.Add(int64(by))
+	return err
 }
 
 // receiverCmd starts a system that takes notices, or makes it answer otherwise: receiver [new-secret] | receiver answers STATUS.

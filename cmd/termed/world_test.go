@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -40,7 +41,8 @@ type world struct {
 	log     string // file that holds what all processes logged and printed
 	// program is the binary that serves, if not this one; failpoint is where it dies.
 	program, failpoint string
-	receiver           string // address of who takes notices, if anybody
+	receiver           string        // address of who takes notices, if anybody
+	ahead              *atomic.Int64 // of Ordergroove's clock, nanoseconds
 
 	names   map[string]*role
 	pending []ogsim.Event // announced and not yet delivered
@@ -49,9 +51,11 @@ type world struct {
 
 func newWorld(dir string, o ogsim.Options) *world {
 	o.Key, o.Payloads = canaryAPIKey, testdata.Webhooks()
+	ahead := new(atomic.Int64)
+	o.Now = func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }
 	sim := ogsim.New(o)
 	return &world{
-		dir: dir, sim: sim, api: httptest.NewServer(sim.Handler()), names: map[string]*role{},
+		dir: dir, ahead: ahead, sim: sim, api: httptest.NewServer(sim.Handler()), names: map[string]*role{},
 		log: filepath.Join(dir, "process.log"),
 		// Ordergroove's delays are minutes; a story has seconds.
 		sender: &ogsim.Sender{Keys: []string{canaryWebhookKey}, Delays: []time.Duration{

@@ -33,6 +33,7 @@ create table notices (
 );
 create index notices_due on notices (due) where due is not null;
 create index notices_created on notices (created);
+create index notices_dead on notices (id) where status = 'dead';
 create index journal_at on journal (at);
 
 -- +goose Down
