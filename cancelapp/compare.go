@@ -22,7 +22,7 @@ type found struct {
 func (r *reconciliation) compare(ctx context.Context, entry ordergroove.Subscription, page counter.Known, ours bool) (found, error) {
 	term, termed := r.terms.Of(entry.Product)
 	if !ours || page.State == counter.Released {
-		if !termed || ours && page.Exempt == term.Name || !entry.Live && !r.marked(entry, term.Keys) {
+		if !termed || ours && page.ExemptFrom(term.Name, entry.Product) || !entry.Live && !r.marked(entry, term.Keys) {
 			return found{}, nil
 		}
 		return r.newcomer(ctx, entry, term, page, ours)

@@ -16,9 +16,9 @@ import (
 func Decide(term Term, ledger Ledger, remote Remote) Plan {
 	counter := readCounter(remote.Extra, term.Keys.Counter)
 	switch {
-	case ledger.State == Released && (!remote.Termed || ledger.Exempt == term.Name):
+	case ledger.State == Released && (!remote.Termed || ledger.ExemptFrom(term.Name, remote.SKU)):
 		return Plan{Do: Rest, State: Released, Reason: ledger.Reason, Exempt: ledger.Exempt}
-	case ledger.Exempt != "" && ledger.Exempt == term.Name:
+	case ledger.ExemptFrom(term.Name, remote.SKU):
 		return release(term, ledger, remote, ledger.Exempt, "released by an operator")
 	case !remote.Termed && remote.SKU != ledger.SKU:
 		return release(term, ledger, remote, "", fmt.Sprintf("its product is %s, which no term names", remote.SKU))

@@ -118,7 +118,10 @@ func (l Ledger) Reopen(at int64) Ledger {
 
 // Resting returns the page as it is once a plan has come to rest.
 func (l Ledger) Resting(p Plan) Ledger {
-	l.State, l.Reason, l.Exempt = p.State, p.Reason, p.Exempt
+	l.State, l.Reason = p.State, p.Reason
+	if p.State != Attention { // one that is to be released, and could not be, still is to be
+		l.Exempt = p.Exempt
+	}
 	if l.Remaining() > 0 {
 		l.CancelSent = false // the term goes on; a cancel sent for an end that was taken back is history
 	}
@@ -155,6 +158,12 @@ func (l Ledger) Sending(counter int) Ledger {
 // Looming says whether the term is complete and the subscription still live: its next order would be a box too many.
 func (l Ledger) Looming() bool {
 	return l.Live && !l.Prepaid && l.State != Released && l.Remaining() == 0
+}
+
+// ExemptFrom says whether it was released, or is to be, from a term that is called so, or while it had this product: the term may
+// be called something else by now.
+func (l Ledger) ExemptFrom(term, sku string) bool {
+	return l.Exempt != "" && (l.Exempt == term || l.SKU == sku)
 }
 
 // Putting returns Put as it is when members are about to be set.

@@ -333,7 +333,7 @@ func (m *mind) swap(to string) {
 	term, termed := m.terms[to]
 	m.sku = to
 	if m.page.State == counter.Released {
-		if termed && m.page.Exempt != term.Name {
+		if termed && !m.page.ExemptFrom(term.Name, to) {
 			m.page = m.ledger().Reopen(1).Under(term, to)
 			m.page.Made = 0
 			m.page.Past = len(m.shipments)

@@ -91,6 +91,7 @@ var happenings = []struct {
 		s.remote.Termed = false
 		return nil
 	}},
+	{"its term called otherwise", func(s *standing) error { s.term.Name = "Presents"; return nil }},
 	{"quantity, frequency, address", func(*standing) error { return nil }},
 }
 
@@ -204,6 +205,7 @@ var policy = map[counter.State]map[string]string{
 		"its term made 5 long, and applied": "0 of 4: active; counter=4, termed=true",
 		"its term made 5 long":              "0 of 4: active; counter=4, termed=true",
 		"its term left termed.yaml":         "0 of 2: active; counter=2, termed=true",
+		"its term called otherwise":         "0 of 2: active; counter=2, termed=true",
 		"quantity, frequency, address":      "0 of 2: active; counter=2, termed=true",
 	},
 	counter.Active: {
@@ -227,6 +229,7 @@ var policy = map[counter.State]map[string]string{
 		"its term made 5 long, and applied": "1 of 4: active; counter=3",
 		"its term made 5 long":              "1 of 2: active",
 		"its term left termed.yaml":         "1 of 2: active",
+		"its term called otherwise":         "1 of 2: active",
 		"quantity, frequency, address":      "1 of 2: active",
 	},
 	counter.Completing: {
@@ -250,6 +253,7 @@ var policy = map[counter.State]map[string]string{
 		"its term made 5 long, and applied": "2 of 4: active; counter=2, -hide",
 		"its term made 5 long":              "2 of 2: completed; cancel",
 		"its term left termed.yaml":         "2 of 2: completed; cancel",
+		"its term called otherwise":         "2 of 2: completed; cancel",
 		"quantity, frequency, address":      "2 of 2: completed; cancel",
 	},
 	counter.Completed: {
@@ -273,6 +277,7 @@ var policy = map[counter.State]map[string]string{
 		"its term made 5 long, and applied": "refused: it is completed",
 		"its term made 5 long":              "2 of 2: completed",
 		"its term left termed.yaml":         "2 of 2: completed",
+		"its term called otherwise":         "2 of 2: completed",
 		"quantity, frequency, address":      "2 of 2: completed",
 	},
 	counter.Ended: {
@@ -296,6 +301,7 @@ var policy = map[counter.State]map[string]string{
 		"its term made 5 long, and applied": "refused: it is ended",
 		"its term made 5 long":              "1 of 2: ended",
 		"its term left termed.yaml":         "1 of 2: ended",
+		"its term called otherwise":         "1 of 2: ended",
 		"quantity, frequency, address":      "1 of 2: ended",
 	},
 	counter.Released: {
@@ -319,6 +325,7 @@ var policy = map[counter.State]map[string]string{
 		"its term made 5 long, and applied": "refused: it is released",
 		"its term made 5 long":              "released",
 		"its term left termed.yaml":         "released",
+		"its term called otherwise":         "released",
 		"quantity, frequency, address":      "released",
 	},
 	counter.Attention: {
@@ -342,6 +349,7 @@ var policy = map[counter.State]map[string]string{
 		"its term made 5 long, and applied": "1 of 4: attention",
 		"its term made 5 long":              "1 of 2: attention",
 		"its term left termed.yaml":         "1 of 2: attention",
+		"its term called otherwise":         "1 of 2: attention",
 		"quantity, frequency, address":      "1 of 2: attention",
 	},
 }

@@ -85,8 +85,8 @@ func (l *learning) enrol(e counter.Enrolment) error {
 			    counter_written = null, members = '', completed = 0, cancel_sent = 0, blocking = 0, exempt = '', last_told = 0, reopened = 1,
 			    past = (select count(*) from shipments where subscription = subscriptions.id),
 			    reason = '', revision = revision + 1, due = ?, urgency = ?, enrolled_by = ?, enrolled_at = ?
-			where id = ? and state = 'released' and exempt <> ?`,
-			e.SKU, e.Term, e.AtCheckout, e.Due, l.at, l.how, e.How, from, e.Subscription, e.Term)
+			where id = ? and state = 'released' and (exempt = '' or exempt <> ? and sku <> ?)`,
+			e.SKU, e.Term, e.AtCheckout, e.Due, l.at, l.how, e.How, from, e.Subscription, e.Term, e.SKU)
 		if err != nil {
 			return err
 		}

@@ -93,7 +93,10 @@ func TestReopenPages(t *testing.T) {
 		}
 		learn(t, s, "b2", box("o2", 2000), 2000)
 		learn(t, s, "e2", counter.Facts{Enrolments: []counter.Enrolment{enrolment("s1")}}, 3000)
-		claim(t, s, 1e6, 0) // of the term that it was released from
+		renamed := enrolment("s1")
+		renamed.Term = "Presents"
+		learn(t, s, "e2b", counter.Facts{Enrolments: []counter.Enrolment{renamed}}, 3100)
+		claim(t, s, 1e6, 0) // of the term that it was released from, whatever it is called by now
 
 		other := enrolment("s1")
 		other.SKU, other.Term, other.Due, other.AtCheckout, other.How, other.At = "SIX", "Six", 5, 1, ordergroove.SubscriptionSKUSwap, 4321
