@@ -202,10 +202,10 @@ func (l Ledger) wentBack(counter int) bool {
 	return l.Written != nil && slices.Index(l.Sent, counter) < slices.Index(l.Sent, *l.Written)
 }
 
-// Show is how far a term is, as people read it.
+// Show is how far a term is, as people read it: boxes of boxes, the checkout's included.
 func (l Ledger) Show() string {
 	if l.Prepaid {
 		return "prepaid"
 	}
-	return strconv.Itoa(l.Made) + " of " + strconv.Itoa(l.Total())
+	return strconv.Itoa(l.Boxes()) + " of " + strconv.Itoa(l.Length())
 }

@@ -253,6 +253,10 @@ func (w *wish) amend(ctx context.Context, s *store.Store, id string) amended {
 					Before: w.show(before), After: w.show(after), Reason: w.reason}
 			},
 		})
+		if errors.Is(err, counter.ErrRefused) {
+			page, failed := s.Subscription(ctx, id) // to show what it is that cannot be changed
+			return amended{id: id, before: page.Ledger, err: errors.Join(err, failed)}
+		}
 		if !errors.Is(err, counter.ErrHeld) || time.Now().After(until) {
 			return amended{id, before, after, err}
 		}
@@ -268,7 +272,7 @@ func (w *wish) report(out io.Writer, all []amended, changed int, now map[string]
 	t := newTable("subscription", "term", "shipments made", w.what, "and then")
 	failed, waiting := 0, 0
 	for _, one := range all {
-		shipments, what := fmt.Sprintf("%d of %d", one.before.Boxes(), one.before.Length()), ""
+		shipments, what := one.before.Show(), ""
 		if one.err == nil {
 			what = w.show(one.before) + " → " + w.show(one.after)
 		}
@@ -332,7 +336,7 @@ func (w *wish) outcome(one amended, now map[string]counter.Known) (string, bool)
 	}
 	text := string(page.State)
 	if page.State != counter.Released {
-		text += fmt.Sprintf(", %d of %d", page.Boxes(), page.Length())
+		text += ", " + page.Show()
 	}
 	if page.Reason != "" && page.State != counter.Released {
 		text += ": " + page.Reason

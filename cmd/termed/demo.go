@@ -17,6 +17,7 @@ import (
 
 	"github.com/termed/termed/config"
 	"github.com/termed/termed/ogsim"
+	"github.com/termed/termed/store"
 	"github.com/termed/termed/testdata"
 	"github.com/termed/termed/webhook"
 )
@@ -173,9 +174,9 @@ func (s *stage) outcome(ctx context.Context, cast []*role, env environment) ([]s
 	if err != nil {
 		return nil, err
 	}
-	made := map[string]string{}
+	known := map[string]store.Subscription{}
 	for _, page := range pages {
-		made[page.Subscription] = page.Show()
+		known[page.Subscription] = page
 	}
 	calls := map[string]int{}
 	for _, call := range s.sim.Calls() {
@@ -187,16 +188,19 @@ func (s *stage) outcome(ctx context.Context, cast []*role, env environment) ([]s
 		sub, _ := s.sim.Subscription(role.id)
 		verdict := "yes"
 		wrong := ogsim.Judge(sub, role.due, role.first)
-		if role.due != ogsim.Evergreen {
-			if want := fmt.Sprintf("%d of %d", sub.Placed, role.due); made[sub.ID] != want {
-				wrong = append(wrong, fmt.Sprintf("the ledger says %s, the orders say %s", made[sub.ID], want))
-			}
+		page, counted := known[sub.ID]
+		made := "-"
+		if counted {
+			made = page.Show()
+		}
+		if role.due != ogsim.Evergreen && (page.Made != sub.Placed || page.Total() != role.due) {
+			wrong = append(wrong, fmt.Sprintf("the ledger has %d of %d recurring orders, the orders are %d of %d", page.Made, page.Total(), sub.Placed, role.due))
 		}
 		for _, fault := range wrong {
 			verdict, faults = "NO", append(faults, role.name+": "+fault)
 		}
 		counter, hidden := sub.Counter()
-		t.AppendRow(table.Row{role.name, sub.Product, orDash(made[sub.ID]), orDash(counter), yesNo(hidden), yesNo(sub.Live), calls[sub.ID], verdict})
+		t.AppendRow(table.Row{role.name, sub.Product, made, orDash(counter), yesNo(hidden), yesNo(sub.Live), calls[sub.ID], verdict})
 	}
 	fmt.Fprintf(env.stdout, "\n%s\n", t.Render())
 	return faults, nil

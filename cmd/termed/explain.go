@@ -96,7 +96,7 @@ func (e explanation) standing() string {
 	if p.Prepaid {
 		text += ": prepaid, so Ordergroove counts it and ends it"
 	} else {
-		text += fmt.Sprintf(": %d of %d", p.Boxes(), p.Length())
+		text += ": " + p.Show()
 	}
 	if p.Reason != "" {
 		text += ": " + p.Reason
