@@ -14,8 +14,8 @@ import (
 	"github.com/termed/termed/ordergroove"
 )
 
-// maxActions bounds a look. The longest way is recount, adopt, write, cancel; one more each for somebody who keeps
-// changing it under our hands.
+// maxActions bounds a look. The longest way is recount, begin, adopt, write, cancel; the rest is for somebody who keeps changing it
+// under our hands.
 const maxActions = 8
 
 // takeSubscriptions claims due subscriptions, each a piece of work of its own. While the gate to the API is shut none is

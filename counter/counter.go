@@ -4,12 +4,7 @@
 // It is pure: no input or output, clock, context, log or randomness.
 package counter
 
-import (
-	"encoding/json"
-	"fmt"
-	"slices"
-	"strings"
-)
+import "fmt"
 
 // Decide compares what we know with what Ordergroove says, and names the one next thing to do. The term is the one of the
 // remote SKU, or, where that is not termed, the one the subscription started with.
@@ -36,57 +31,6 @@ func Decide(term Term, ledger Ledger, remote Remote) Plan {
 		return Plan{Do: Recount, State: ledger.State, What: "recounted", Why: "orders may have been placed before we knew of it"}
 	}
 	return decideLevel(term, ledger, remote, counter)
-}
-
-// release takes our members away and lets the subscription go on without a term. What we never wrote to is left as it is: a
-// one-time swap may have brought it in. Exempt is the term that its product belongs to, or "".
-func release(term Term, ledger Ledger, remote Remote, exempt, why string) Plan {
-	if ours := ourMembers(term.Keys, ledger, remote); len(ours) > 0 && !ledger.Fresh() && !remote.Broken {
-		return Plan{Do: Write, State: ledger.State, Unset: ours, What: "released", Why: why}
-	}
-	return Plan{Do: Rest, State: Released, Reason: why, Exempt: exempt}
-}
-
-// ourMembers are those that we put into extra_data and that still stand there.
-func ourMembers(keys Keys, ledger Ledger, remote Remote) []string {
-	var ours []string
-	for _, key := range []string{keys.Counter, keys.Hide, keys.Termed} {
-		if _, there := remote.Extra[key]; there && (key != keys.Hide || ledger.Knows(0)) {
-			ours = append(ours, key)
-		}
-	}
-	for _, name := range sortedNames(ledger.Put) {
-		if found, there := remote.Extra[name]; there && ledger.put(name, found) {
-			ours = append(ours, name)
-		}
-	}
-	return ours
-}
-
-// swapped says whether the product was swapped for one of another term. Another SKU of the same term is the same to us.
-func swapped(term Term, ledger Ledger, remote Remote) bool {
-	return remote.Termed && !ledger.Fresh() && remote.SKU != ledger.SKU && term.Name != ledger.Term && !slices.Contains(term.SKUs, ledger.SKU)
-}
-
-// decideSwapped goes on under another term.
-func decideSwapped(term Term, ledger Ledger, remote Remote) Plan {
-	why := fmt.Sprintf("its product was %s and is %s", ledger.SKU, remote.SKU)
-	if !remote.Recounted {
-		// A box of the term before whose news comes later would be one of a term that starts anew, and one that completes a
-		// shorter term completes it now.
-		return Plan{Do: Recount, State: ledger.State, What: "recounted", Why: why}
-	}
-	if term.OnSwap != Restart {
-		page := ledger.Lasting(term)
-		page.SKU, page.Adjustment = remote.SKU, 0
-		return begin("swapped", why+"; the shipments made count", page)
-	}
-	return begin("restarted", why+"; this term starts anew", ledger.Anew(term, remote.SKU, ledger.Made))
-}
-
-// begin takes a page for what the ledger says from now on.
-func begin(what, why string, page Ledger) Plan {
-	return Plan{Do: Begin, State: Active, Page: &page, What: what, Why: why}
 }
 
 // decideUnknown is about a counter that we never sent. First our own facts are brought up to date, since our database may
@@ -167,116 +111,6 @@ func decideLevel(term Term, ledger Ledger, remote Remote, counter reading) Plan 
 		}
 	}
 	return plan
-}
-
-// endsByCancel says whether a complete subscription is to be cancelled, or was.
-func endsByCancel(term Term, ledger Ledger, live bool) bool {
-	switch {
-	case !live:
-		return ledger.Completed || term.cancels()
-	case ledger.takenBack():
-		return term.OnReactivation == "" || term.OnReactivation == Block
-	}
-	return term.cancels()
-}
-
-// goOn is about a complete subscription that is live and does not end: a new term, or none, or another product.
-func goOn(term Term, ledger Ledger, remote Remote) Plan {
-	anew := ledger.Anew(term, remote.SKU, ledger.Total()) // a box beyond the term is the first of the next
-	if ledger.takenBack() {
-		const why = "it was reactivated after its term was complete"
-		if term.OnReactivation == NewTerm {
-			return begin("new term", why, anew)
-		}
-		return release(term, ledger, remote, term.Name, why)
-	}
-	why := fmt.Sprintf("all %d recurring orders are placed", ledger.Total())
-	switch term.OnComplete {
-	case RenewAtEnd:
-		return begin("renewed", why, anew)
-	case SwapAtEnd:
-		return Plan{Do: Swap, State: ledger.State, SKU: term.SwapTo, What: "product", Why: why}
-	}
-	return release(term, ledger, remote, term.Name, why)
-}
-
-// blockReason is the code that the merchant chose for the end of a term, with what happened.
-func blockReason(reason string) string {
-	code, _, _ := strings.Cut(reason, "|")
-	if code == "" {
-		code = "1" // other, with free text (contract, section 3)
-	}
-	return code + "|Reactivated after the term was complete"
-}
-
-// differences returns which of our members are not as they must be.
-func differences(term Term, ledger Ledger, remote Remote) (set map[string]string, unset []string) {
-	want := wanted(term, ledger, remote.Live)
-	if _, there := remote.Extra[term.Keys.Hide]; there && want[term.Keys.Hide] == "" && ledger.Knows(0) {
-		unset = append(unset, term.Keys.Hide) // ours, from an end that was taken back; the merchant's own stays
-	}
-	for _, name := range sortedNames(ledger.Put) {
-		if found, there := remote.Extra[name]; there && want[name] == "" && ledger.put(name, found) {
-			unset = append(unset, name)
-		}
-	}
-	set = map[string]string{}
-	recipe := []string{term.Keys.Counter, term.Keys.Termed, term.Keys.Hide}
-	for key, value := range want {
-		found, there := remote.Extra[key]
-		if !there || found != value && (slices.Contains(recipe, key) || !sameValue(found, value)) {
-			set[key] = value
-		}
-	}
-	return set, unset
-}
-
-// sameValue says whether two texts are the same JSON value, a text, a number, true or false: Ordergroove may spell it in
-// another way than it was written. The recipe's members are compared as they are spelled.
-func sameValue(a, b string) bool {
-	var x, y any
-	if a == b {
-		return true
-	}
-	if json.Unmarshal([]byte(a), &x) != nil || json.Unmarshal([]byte(b), &y) != nil {
-		return false
-	}
-	switch x.(type) {
-	case string, float64, bool:
-		return x == y
-	}
-	return false
-}
-
-// wanted are the members that must be there.
-func wanted(term Term, ledger Ledger, live bool) map[string]string {
-	remaining := ledger.Remaining()
-	want := map[string]string{}
-	for name, value := range term.Set {
-		want[name] = value
-	}
-	for name, value := range map[string]string{
-		term.Keys.Total: counterValue(ledger.Length()), term.Keys.Made: counterValue(ledger.Boxes()),
-	} {
-		if name != "" {
-			want[name] = value
-		}
-	}
-	if term.Keys.Last != "" && remaining <= 1 {
-		want[term.Keys.Last] = termedValue
-	}
-	want[term.Keys.Counter], want[term.Keys.Termed] = counterValue(remaining), termedValue
-	if remaining == 0 && endsByCancel(term, ledger, live) {
-		want[term.Keys.Hide] = hideValue
-	}
-	return want
-}
-
-// Members are the names in extra_data that Decide wants to see of a subscription.
-func Members(term Term, ledger Ledger) []string {
-	names := []string{term.Keys.Counter, term.Keys.Termed, term.Keys.Hide, term.Keys.Total, term.Keys.Made, term.Keys.Last}
-	names = append(append(names, sortedNames(term.Set)...), sortedNames(ledger.Put)...)
-	return slices.DeleteFunc(names, func(name string) bool { return name == "" })
 }
 
 func wording(ledger Ledger, counter reading) (what, why string) {

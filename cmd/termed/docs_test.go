@@ -107,3 +107,19 @@ func TestStorefrontPage(t *testing.T) {
 		}
 	}
 }
+
+// Every type of notice can be asked for, and no other.
+func TestNoticeTypes(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "termed.yaml")
+	yaml := fmt.Sprintf(`ordergroove: { api_key: k, webhook_keys: [k] }
+terms: [ { name: T, skus: [A], shipments: 3 } ]
+notices: { endpoints: [ { url: "https://example.com/", secrets: [ "%s" ], types: [ %s ] } ] }
+`, noticeSecret, strings.Join(counter.NoticeTypes, ", "))
+	if err := os.WriteFile(path, []byte(yaml), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	out, err := runHere(t.Context(), []string{"check", "--config", path}, "http://127.0.0.1")
+	if err != nil || !strings.Contains(out, "example.com is told of "+strings.Join(counter.NoticeTypes, ", ")) {
+		t.Errorf("%v\n%s", err, out)
+	}
+}
