@@ -22,6 +22,9 @@ type standing struct {
 	remote counter.Remote
 }
 
+// isPrepaid is no state, but stands beside them: Ordergroove counts.
+const isPrepaid counter.State = "prepaid"
+
 // states are a gift of three boxes, one of them at its checkout, in each state there is.
 var states = map[counter.State]func() standing{
 	counter.Enrolled: func() standing { return standing{gift, page(enrolled), remote("")} },
@@ -47,6 +50,11 @@ var states = map[counter.State]func() standing{
 		l := page(made(1), sent(2, 1), written(1), released)
 		l.Exempt, l.Reason = "Gift", "released by an operator"
 		return standing{gift, l, remote("")}
+	},
+	isPrepaid: func() standing {
+		l := page()
+		l.Prepaid = true
+		return standing{gift, l, remote("", prepaid("cancel"))}
 	},
 	counter.Attention: func() standing {
 		l := page(made(1), sent(2, 1), written(1))
@@ -327,6 +335,30 @@ var policy = map[counter.State]map[string]string{
 		"its term left termed.yaml":         "released",
 		"its term called otherwise":         "released",
 		"quantity, frequency, address":      "released",
+	},
+	isPrepaid: {
+		"box":                               "prepaid: active",
+		"cancelled by somebody":             "prepaid: completed; hide=true",
+		"reactivated":                       "prepaid: active",
+		"reactivated, new_term":             "prepaid: active",
+		"reactivated, release":              "prepaid: active",
+		"swapped in its term":               "prepaid: active",
+		"swapped to a term":                 "prepaid: active",
+		"swapped to a term, restart":        "prepaid: active",
+		"swapped to no term":                "released",
+		"last box":                          "prepaid: active",
+		"last box, renew":                   "prepaid: active",
+		"last box, release":                 "prepaid: active",
+		"last box, swap":                    "prepaid: active",
+		"set to 5":                          "refused: it is prepaid: Ordergroove counts it",
+		"set to what was made":              "refused: it is prepaid: Ordergroove counts it",
+		"set below what was made":           "refused: it is prepaid: Ordergroove counts it",
+		"released by an operator":           "released",
+		"its term made 5 long, and applied": "refused: it is prepaid: Ordergroove counts it",
+		"its term made 5 long":              "prepaid: active",
+		"its term left termed.yaml":         "prepaid: active",
+		"its term called otherwise":         "prepaid: active",
+		"quantity, frequency, address":      "prepaid: active",
 	},
 	counter.Attention: {
 		"box":                               "3 of 3: attention",
