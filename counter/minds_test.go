@@ -184,131 +184,135 @@ func (m *mind) begins(sku string, checkout, due int) {
 // TestChangesOfMind is the law for everything that can happen to a term besides its boxes: agents, customers and operators change
 // their minds in any order; orders are announced late or never; looks crash anywhere. At rest all is as the pencil has it.
 func TestChangesOfMind(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		keys := counter.Keys{Total: "term_total", Made: "term_made", Last: "term_last"}.WithDefaults()
-		draw := func(name string, shipments int, set map[string]string) counter.Term {
-			return counter.Term{
-				Name: name, SKUs: []string{name, name + "-DECAF"}, Shipments: shipments, Keys: keys, Set: set, SwapTo: "TEA",
-				FirstShipment:  rapid.SampledFrom([]counter.First{counter.Checkout, counter.Recurring}).Draw(t, "first"),
-				OnComplete:     rapid.SampledFrom([]counter.OnComplete{"", counter.RenewAtEnd, counter.ReleaseAtEnd, counter.SwapAtEnd}).Draw(t, "on_complete"),
-				OnReactivation: rapid.SampledFrom([]counter.OnReactivation{"", counter.NewTerm, counter.ReleaseReactivation}).Draw(t, "on_reactivation"),
-				OnSwap:         rapid.SampledFrom([]counter.OnSwap{"", counter.Restart}).Draw(t, "on_swap"),
+	for range 50 { // what goes wrong here goes wrong once in some thousand lives
+		rapid.Check(t, changesOfMind)
+	}
+}
+
+func changesOfMind(t *rapid.T) {
+	keys := counter.Keys{Total: "term_total", Made: "term_made", Last: "term_last"}.WithDefaults()
+	draw := func(name string, shipments int, set map[string]string) counter.Term {
+		return counter.Term{
+			Name: name, SKUs: []string{name, name + "-DECAF"}, Shipments: shipments, Keys: keys, Set: set, SwapTo: "TEA",
+			FirstShipment:  rapid.SampledFrom([]counter.First{counter.Checkout, counter.Recurring}).Draw(t, "first"),
+			OnComplete:     rapid.SampledFrom([]counter.OnComplete{"", counter.RenewAtEnd, counter.ReleaseAtEnd, counter.SwapAtEnd}).Draw(t, "on_complete"),
+			OnReactivation: rapid.SampledFrom([]counter.OnReactivation{"", counter.NewTerm, counter.ReleaseReactivation}).Draw(t, "on_reactivation"),
+			OnSwap:         rapid.SampledFrom([]counter.OnSwap{"", counter.Restart}).Draw(t, "on_swap"),
+		}
+	}
+	a, b := draw("A", 3, map[string]string{"gift": `"true"`}), draw("B", 5, nil)
+	m := &mind{
+		terms: map[string]counter.Term{"A": a, "A-DECAF": a, "B": b, "B-DECAF": b}, sku: "A", live: true,
+		extra: map[string]string{"theirs": "1.10"}, shipments: map[int]bool{},
+		page: counter.Ledger{Subscription: "s1", State: counter.Enrolled, Live: true}.Under(a, "A"),
+	}
+	m.begins("A", a.AtCheckout(), a.Due())
+	m.reached()
+	m.rest(t)
+	settled := func(t *rapid.T) { // changes of mind are days apart, and looks are minutes after them
+		m.reached()
+		m.rest(t)
+	}
+	t.Repeat(map[string]func(*rapid.T){
+		"": func(t *rapid.T) {
+			if m.extra["theirs"] != "1.10" {
+				t.Fatalf("a foreign member changed: %v", m.extra)
 			}
-		}
-		a, b := draw("A", 3, map[string]string{"gift": `"true"`}), draw("B", 5, nil)
-		m := &mind{
-			terms: map[string]counter.Term{"A": a, "A-DECAF": a, "B": b, "B-DECAF": b}, sku: "A", live: true,
-			extra: map[string]string{"theirs": "1.10"}, shipments: map[int]bool{},
-			page: counter.Ledger{Subscription: "s1", State: counter.Enrolled, Live: true}.Under(a, "A"),
-		}
-		m.begins("A", a.AtCheckout(), a.Due())
-		m.reached()
-		m.rest(t)
-		settled := func(t *rapid.T) { // changes of mind are days apart, and looks are minutes after them
-			m.reached()
-			m.rest(t)
-		}
-		t.Repeat(map[string]func(*rapid.T){
-			"": func(t *rapid.T) {
-				if m.extra["theirs"] != "1.10" {
-					t.Fatalf("a foreign member changed: %v", m.extra)
+		},
+		"box": func(t *rapid.T) {
+			if !m.live || m.pencil.termed && m.pencil.left() == 0 {
+				return
+			}
+			m.boxes = append(m.boxes, m.sku)
+			m.pencil.made++
+			if rapid.Bool().Draw(t, "announced at once") {
+				m.announce(len(m.boxes) - 1)
+			}
+			if !m.pencil.termed || m.pencil.left() > 0 {
+				return
+			}
+			m.announceAll() // the last box of a term is heard of long before the next is due
+			settled(t)
+		},
+		"announce": func(t *rapid.T) {
+			if len(m.boxes) > 0 {
+				m.announce(rapid.IntRange(0, len(m.boxes)-1).Draw(t, "box"))
+			}
+		},
+		"look": func(t *rapid.T) { m.look(t, rapid.IntRange(0, 8).Draw(t, "steps")) },
+		"swap": func(t *rapid.T) {
+			settled(t)
+			m.swap(rapid.SampledFrom([]string{"A", "A-DECAF", "B", "B-DECAF", "COFFEE"}).Draw(t, "to"))
+			settled(t)
+		},
+		"resize": func(t *rapid.T) {
+			m.announceAll()
+			settled(t)
+			n := rapid.IntRange(0, 9).Draw(t, "shipments")
+			next, err := counter.Resize(m.ledger(), n)
+			allowed := m.pencil.termed && n >= max(1, m.pencil.checkout+m.pencil.made)
+			if (err == nil) != allowed {
+				t.Fatalf("Resize to %d: %v; the pencil has %+v", n, err, m.pencil)
+			}
+			if allowed {
+				m.page.Adjustment = next.Adjustment
+				if m.pencil.due = n - m.pencil.checkout; m.pencil.left() > 0 {
+					m.pencil.over = false
 				}
-			},
-			"box": func(t *rapid.T) {
-				if !m.live || m.pencil.termed && m.pencil.left() == 0 {
-					return
-				}
-				m.boxes = append(m.boxes, m.sku)
-				m.pencil.made++
-				if rapid.Bool().Draw(t, "announced at once") {
-					m.announce(len(m.boxes) - 1)
-				}
-				if !m.pencil.termed || m.pencil.left() > 0 {
-					return
-				}
-				m.announceAll() // the last box of a term is heard of long before the next is due
 				settled(t)
-			},
-			"announce": func(t *rapid.T) {
-				if len(m.boxes) > 0 {
-					m.announce(rapid.IntRange(0, len(m.boxes)-1).Draw(t, "box"))
-				}
-			},
-			"look": func(t *rapid.T) { m.look(t, rapid.IntRange(0, 8).Draw(t, "steps")) },
-			"swap": func(t *rapid.T) {
+			}
+		},
+		"apply": func(t *rapid.T) {
+			m.announceAll()
+			settled(t)
+			term, ok := m.terms[m.sku]
+			if !ok {
+				return
+			}
+			before := m.ledger()
+			if after, err := counter.Apply(before, term); err == nil {
+				m.page.Due = after.Due
+				m.pencil.due += after.Due - before.Due
 				settled(t)
-				m.swap(rapid.SampledFrom([]string{"A", "A-DECAF", "B", "B-DECAF", "COFFEE"}).Draw(t, "to"))
+			}
+		},
+		"release": func(t *rapid.T) {
+			settled(t)
+			if next, err := counter.LetGo(m.ledger()); err == nil {
+				m.page.Exempt = next.Exempt
+				m.pencil.termed = false
+			} else if m.pencil.termed {
+				t.Fatalf("LetGo: %v; the pencil has %+v", err, m.pencil)
+			}
+		},
+		"customer cancels": func(t *rapid.T) {
+			m.live = false
+			settled(t)
+		},
+		"reactivated": func(t *rapid.T) {
+			m.announceAll()
+			settled(t)
+			if !m.live {
+				m.live = true
+				m.page.ReactivatedAt++
 				settled(t)
-			},
-			"resize": func(t *rapid.T) {
-				m.announceAll()
-				settled(t)
-				n := rapid.IntRange(0, 9).Draw(t, "shipments")
-				next, err := counter.Resize(m.ledger(), n)
-				allowed := m.pencil.termed && n >= max(1, m.pencil.checkout+m.pencil.made)
-				if (err == nil) != allowed {
-					t.Fatalf("Resize to %d: %v; the pencil has %+v", n, err, m.pencil)
-				}
-				if allowed {
-					m.page.Adjustment = next.Adjustment
-					if m.pencil.due = n - m.pencil.checkout; m.pencil.left() > 0 {
-						m.pencil.over = false
-					}
-					settled(t)
-				}
-			},
-			"apply": func(t *rapid.T) {
-				m.announceAll()
-				settled(t)
-				term, ok := m.terms[m.sku]
-				if !ok {
-					return
-				}
-				before := m.ledger()
-				if after, err := counter.Apply(before, term); err == nil {
-					m.page.Due = after.Due
-					m.pencil.due += after.Due - before.Due
-					settled(t)
-				}
-			},
-			"release": func(t *rapid.T) {
-				settled(t)
-				if next, err := counter.LetGo(m.ledger()); err == nil {
-					m.page.Exempt = next.Exempt
-					m.pencil.termed = false
-				} else if m.pencil.termed {
-					t.Fatalf("LetGo: %v; the pencil has %+v", err, m.pencil)
-				}
-			},
-			"customer cancels": func(t *rapid.T) {
-				m.live = false
-				settled(t)
-			},
-			"reactivated": func(t *rapid.T) {
-				m.announceAll()
-				settled(t)
-				if !m.live {
-					m.live = true
-					m.page.ReactivatedAt++
-					settled(t)
-				}
-			},
-			"wipe": func(*rapid.T) {
-				if m.page.Written != nil && m.page.State != counter.Released && m.pencil.termed {
-					m.extra = map[string]string{"theirs": "1.10"}
-				}
-			},
-		})
-		m.announceAll()
-		m.reached()
-		m.rest(t)
-		m.judge(t)
-		before := fmt.Sprint(m)
-		m.rest(t)
-		if after := fmt.Sprint(m); after != before {
-			t.Fatalf("a second look changed something:\n%s\n%s", before, after)
-		}
+			}
+		},
+		"wipe": func(*rapid.T) {
+			if m.page.Written != nil && m.page.State != counter.Released && m.pencil.termed {
+				m.extra = map[string]string{"theirs": "1.10"}
+			}
+		},
 	})
+	m.announceAll()
+	m.reached()
+	m.rest(t)
+	m.judge(t)
+	before := fmt.Sprint(m)
+	m.rest(t)
+	if after := fmt.Sprint(m); after != before {
+		t.Fatalf("a second look changed something:\n%s\n%s", before, after)
+	}
 }
 
 // announce files the news of a box, as the store does.
