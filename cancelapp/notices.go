@@ -100,15 +100,16 @@ func (l *look) tellOfTheLast(ctx context.Context) {
 // begin takes the plan's page for the ledger's own: what it ends is told of first.
 func (l *look) begin(ctx context.Context, plan counter.Plan) (ordergroove.Subscription, error) {
 	ended := l.page
-	if ended.Remaining() == 0 {
+	if plan.Anew && ended.Remaining() == 0 {
 		ended.State = counter.Completed
 	}
 	if err := l.tell(ctx, ended); err != nil {
 		return ordergroove.Subscription{}, err
 	}
-	anew := plan.Page.Past != l.page.Past
-	if anew {
-		l.post(counter.Notice{Type: counter.TermStarted, At: l.now(), Page: *plan.Page})
+	if plan.Anew {
+		started := *plan.Page
+		started.State = counter.Active
+		l.post(counter.Notice{Type: counter.TermStarted, At: l.now(), Page: started})
 	}
 	entry := l.entry(plan.What, l.page.Show(), plan.Page.Show(), plan.Why)
 	step := counter.Step{Next: plan.Page, Entries: []counter.Entry{entry}, Dispatch: l.news}
@@ -116,7 +117,7 @@ func (l *look) begin(ctx context.Context, plan counter.Plan) (ordergroove.Subscr
 		return ordergroove.Subscription{}, err
 	}
 	l.news = counter.Dispatch{}
-	l.page.LastTold = l.page.LastTold && !anew
+	l.page.LastTold = l.page.LastTold && !plan.Anew
 	l.before = l.page
 	l.before.State = counter.Active
 	return l.remote, nil

@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/termed/termed/cancelapp"
 	"github.com/termed/termed/counter"
 	"github.com/termed/termed/ogsim"
@@ -91,6 +93,42 @@ func TestNobodyListens(t *testing.T) {
 		b.settled()
 		if got, want := b.told(), []string{counter.TermShipment, counter.TermCompleted}; !slices.Equal(got, want) {
 			t.Errorf("told %v, want %v", got, want)
+		}
+	})
+}
+
+// Each term is told of as its own: the old one's end before the new one's start, and the new one as it begins.
+func TestTermsAreTold(t *testing.T) {
+	inBubble(t, ogsim.Options{}, func(t *testing.T, b *bubble) {
+		var heard notices
+		b.under(func(term *counter.Term) { term.OnReactivation, term.OnSwap = counter.NewTerm, counter.Restart }, heard.note)
+		sub := b.gift()
+		b.settled()
+		b.place(sub)
+		b.place(sub)
+		b.settled()
+		if err := b.sim.Reactivate(sub.ID); err != nil {
+			t.Fatal(err)
+		}
+		b.file()
+		b.settled()
+		if err := b.sim.Swap(sub.ID, "SIX"); err != nil {
+			t.Fatal(err)
+		}
+		b.file()
+		b.settled()
+		var got []string
+		for _, n := range heard.all() {
+			got = append(got, fmt.Sprintf("%s %s %s %s", n.Type, n.Page.Term, n.Page.State, n.Page.Show()))
+		}
+		want := []string{
+			"term.started Gift active 1 of 3",
+			"term.shipment Gift completed 3 of 3", "term.shipment Gift completed 3 of 3", "term.completed Gift completed 3 of 3",
+			"term.started Gift active 0 of 3",
+			"term.started Programme active 0 of 6",
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("told (-want +got):\n%s", diff)
 		}
 	})
 }

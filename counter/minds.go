@@ -31,14 +31,14 @@ func decideSwapped(term Term, ledger Ledger, remote Remote) Plan {
 	if term.OnSwap != Restart {
 		page := ledger.Lasting(term)
 		page.SKU, page.Adjustment = remote.SKU, 0
-		return begin("swapped", why+"; the shipments made count", page)
+		return Plan{Do: Begin, State: Active, Page: &page, What: "swapped", Why: why + "; the shipments made count"}
 	}
 	return begin("restarted", why+"; this term starts anew", ledger.Anew(term, remote.SKU, ledger.Made))
 }
 
-// begin takes a page for what the ledger says from now on.
+// begin starts a new term.
 func begin(what, why string, page Ledger) Plan {
-	return Plan{Do: Begin, State: Active, Page: &page, What: what, Why: why}
+	return Plan{Do: Begin, State: Active, Page: &page, Anew: true, What: what, Why: why}
 }
 
 // endsByCancel says whether a complete subscription is to be cancelled, or was.

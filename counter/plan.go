@@ -28,6 +28,7 @@ type Plan struct {
 	Cancel     string            // for Cancel: "<code>|<details>"
 	Blocks     bool              // for Cancel: it was reactivated after its end
 	Page       *Ledger           // for Begin
+	Anew       bool              // for Begin: a new term starts, rather than the same under another name or length
 	SKU        string            // for Swap
 	Exempt     string            // for Rest: as in Ledger, of one that is released
 

@@ -91,6 +91,7 @@ func TestClientRequests(t *testing.T) {
 		func() (any, error) { return s.Cancel(ctx, "s1", "1|Gift complete") },
 		func() (any, error) { return s.Cancel(ctx, "s1", "") },
 		func() (any, error) { return s.EndAtRenewal(ctx, "s1") },
+		func() (any, error) { return s.ChangeProduct(ctx, "s1", `COFFEE "&"`) },
 		func() (any, error) { return s.OrderItems(ctx, "o1") },
 		func() (any, error) { return s.PlacedItems(ctx, "s1") },
 		func() (any, error) {
@@ -115,6 +116,7 @@ func TestClientRequests(t *testing.T) {
 		`PATCH /subscriptions/s1/cancel/ {"cancel_reason":"1|Gift complete"}`,
 		`PATCH /subscriptions/s1/cancel/ {}`,
 		`PATCH /subscriptions/s1/change_renewal_behavior/ {"renewal_behavior":"cancel"}`,
+		`PATCH /subscriptions/s1/change_product/ {"product":"COFFEE \"\u0026\""}`,
 		`GET /items/?order=o1&page_size=100`,
 		`GET /items/?page_size=100&status=5&subscription=s1`,
 		`GET /subscriptions/?live=true&page_size=100&product=A%26B`,
