@@ -19,7 +19,7 @@ var (
 	consoleBlock = regexp.MustCompile("(?s)```console\n\\$ go run ./cmd/termed ([^\n]*)\n(.*?)```")
 	yamlBlock    = regexp.MustCompile("(?s)```yaml\n(.*?)```")
 	clock        = regexp.MustCompile(`(?m)^ *\d+\.\d\ds`)
-	apiCall      = regexp.MustCompile(`^0s +(GET|PATCH) `)
+	atOnce       = regexp.MustCompile(`^0s +(GET|PATCH|webhook) `)
 	link         = regexp.MustCompile(`\]\(([^)#:]+)\)`)
 )
 
@@ -77,13 +77,13 @@ func TestReadme(t *testing.T) {
 	}
 }
 
-// timeless takes away what differs from run to run: the times, and which of two subscriptions that are looked at together
-// comes first.
+// timeless takes away what differs from run to run: the times, and which of two things that happen at once comes first: two looks,
+// or a look and the answer to the webhook that it is about.
 func timeless(s string) string {
 	lines := strings.Split(strings.TrimSpace(clock.ReplaceAllString(s, "0s")), "\n")
 	for from := 0; from < len(lines); from++ {
 		to := from
-		for to < len(lines) && apiCall.MatchString(lines[to]) {
+		for to < len(lines) && atOnce.MatchString(lines[to]) {
 			to++
 		}
 		slices.Sort(lines[from:to])
