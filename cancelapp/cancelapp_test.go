@@ -222,7 +222,12 @@ func (b *bubble) place(sub ogsim.Subscription) {
 // file puts what was announced straight into the inbox, as the door does.
 func (b *bubble) file() {
 	b.t.Helper()
-	for _, e := range b.sim.Take() {
+	b.fileAll(b.sim.Take())
+}
+
+func (b *bubble) fileAll(events []ogsim.Event) {
+	b.t.Helper()
+	for _, e := range events {
 		head, err := ordergroove.ParseHead(e.Body)
 		if err != nil {
 			b.t.Fatal(err)

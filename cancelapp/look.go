@@ -245,7 +245,8 @@ func (l *look) recount(ctx context.Context) (ordergroove.Subscription, error) {
 	for _, s := range without(all, found) {
 		l.enter("left out", "", s.Order, "it carried "+s.SKU+", and was placed before the product was swapped for a termed one")
 	}
-	return l.remote, l.record(ctx, counter.Step{Shipments: found, History: l.page.Fresh()})
+	history := l.page.Fresh() && l.page.TermedFrom != 0 // of one that we know from its creation, nothing is
+	return l.remote, l.record(ctx, counter.Step{Shipments: found, History: history})
 }
 
 // foundByAsking makes a shipment of each item that is the subscription's part in an order.

@@ -132,3 +132,30 @@ func TestTermsAreTold(t *testing.T) {
 		}
 	})
 }
+
+// A box that the first look finds before its webhook is here is told of, where the creation was announced; where it was not, what had
+// happened is no news.
+func TestFirstLookFindsABox(t *testing.T) {
+	for _, announced := range []bool{true, false} {
+		inBubble(t, ogsim.Options{}, func(t *testing.T, b *bubble) {
+			b.app.Reload(cancelapp.Rules{Terms: b.terms, Announce: announcing()})
+			sub, err := b.sim.Subscribe(ogsim.NewSubscription{Customer: "c", Product: "GIFT-3MO", Silent: !announced})
+			if err != nil {
+				t.Fatal(err)
+			}
+			creation := b.sim.Take()
+			b.placeUnheard(sub)
+			want := []string{counter.LastShipmentNext}
+			if announced {
+				want = []string{counter.TermStarted, counter.TermShipment, counter.LastShipmentNext}
+				b.fileAll(creation)
+			} else {
+				b.reconcile(cancelapp.Scope{})
+			}
+			b.settled()
+			if got := b.told(); !slices.Equal(got, want) {
+				t.Errorf("announced %v: told %v, want %v", announced, got, want)
+			}
+		})
+	}
+}
