@@ -148,21 +148,25 @@ func (s *Sender) deliver(ctx context.Context, p counter.Post) {
 		return
 	}
 	fault, next := "", int64(0)
-	log := s.o.Log.With("notice", p.ID, "type", p.Type, "endpoint", p.Endpoint, "attempts", p.Attempts+1)
 	if err != nil {
 		fault = err.Error()
 		pause, again := Delay(p.Attempts+1, s.o.Jitter())
 		if again && !errors.Is(err, errUnwanted) {
 			next = s.o.Now().Add(max(pause, min(retryAfter, maxRetryAfter))).UnixMilli()
-			log.Warn("a notice has to wait", "error", err)
-		} else {
-			log.Error("a notice was given up; it is kept as dead", "error", err)
 		}
 	}
 	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), 3*time.Second)
 	defer cancel()
 	if err := s.outbox.SettlePost(closing, p, fault, next); err != nil {
-		s.o.Log.Error("the outbox does not answer", "error", err)
+		s.o.Log.Error("the outbox does not answer", "error", err) // its claim runs out, and it is due again
+		return
+	}
+	log := s.o.Log.With("notice", p.ID, "type", p.Type, "endpoint", p.Endpoint, "attempts", p.Attempts+1)
+	switch {
+	case next != 0:
+		log.Warn("a notice has to wait", "error", err)
+	case err != nil:
+		log.Error("a notice was given up; it is kept as dead", "error", err)
 	}
 }
 
