@@ -136,6 +136,7 @@ func newCluster(t *testing.T, database string, instances int, reconcile string) 
 			t.Fatal(err)
 		}
 		if err := w.serve(); err != nil {
+			c.close() // those before it
 			t.Fatal(err)
 		}
 		c.instances = append(c.instances, w)
