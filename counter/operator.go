@@ -15,6 +15,11 @@ func refused(format string, args ...any) error {
 	return fmt.Errorf("%w: %s", ErrRefused, fmt.Sprintf(format, args...))
 }
 
+// Amended says whether an operator's wish made another page of one.
+func Amended(before, after Ledger) bool {
+	return before.Term != after.Term || before.Due != after.Due || before.Adjustment != after.Adjustment || before.Exempt != after.Exempt
+}
+
 // Resize makes a subscription last so many boxes in all, the checkout's included. What was made stays made: fewer than that is
 // refused, and just as many means that it is complete now.
 func Resize(l Ledger, shipments int) (Ledger, error) {

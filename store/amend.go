@@ -40,8 +40,7 @@ func (s *Store) Amend(ctx context.Context, a Amendment) (before, after counter.L
 		if is, err = a.Change(was); err != nil {
 			return err
 		}
-		changed = is.Term != was.Term || is.Due != was.Due || is.Adjustment != was.Adjustment || is.Exempt != was.Exempt
-		if !changed {
+		if changed = counter.Amended(was, is); !changed {
 			return nil
 		}
 		// A look whose lease ran out in its middle must not write what it saw before: its claim goes.

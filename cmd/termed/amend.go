@@ -201,11 +201,7 @@ type amended struct {
 	err           error
 }
 
-func (a amended) changes() bool { return a.err == nil && !samePage(a.before, a.after) }
-
-func samePage(a, b counter.Ledger) bool {
-	return a.Term == b.Term && a.Due == b.Due && a.Adjustment == b.Adjustment && a.Exempt == b.Exempt
-}
+func (a amended) changes() bool { return a.err == nil && counter.Amended(a.before, a.after) }
 
 // do goes through the subscriptions, waits until those that changed are at their level, and says what became of each.
 func (w *wish) do(ctx context.Context, b beside, env environment, ids []string) error {
