@@ -1,51 +1,54 @@
 .DEFAULT_GOAL := help
 export TERMED_TEST_POSTGRES ?=
 
-help: ## list what there is
+help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
-demo: ## see all of it in a few seconds
+demo: ## see everything in a few seconds
 	go run ./cmd/termed demo
 
 build: ## build ./termed
 	CGO_ENABLED=0 go build -trimpath -o termed ./cmd/termed
 
-test: ## the tests, with nothing else set up
+test: ## run all tests; needs nothing but Go, takes about two minutes
 	go test ./...
 
-race: ## the tests with the race detector, in random order
+race: ## run all tests with the race detector, in random order
 	go test -race -shuffle=on ./...
 
-stories: ## play the stories of testdata/script, and say how
+stories: ## run the stories of testdata/script, and print them
 	go test ./cmd/termed -run TestScript -v
 
-load: ## play 250 subscriptions against the real process, and print the figures
+load: ## run 250 subscriptions against the real process, and print the API calls per shipment
 	go test ./cmd/termed -run TestLoad250 -v
 
-bench: ## what a durable delivery costs
+bench: ## measure the receiver: one durably stored event, without sockets
 	go test ./webhook -run '^$$' -bench Delivery -benchtime 3s
 
-soak: ## ten minutes of everything at once (TERMED_SOAK=1h TERMED_SEED=7 make soak)
+soak: ## run everything at random for ten minutes (TERMED_SOAK=1h TERMED_SEED=7 make soak)
 	TERMED_SOAK=$${TERMED_SOAK:-10m} go test ./cmd/termed -run TestSoak -v -count=1 -timeout 0
 
-faults: ## run the fault matrix, take out each safeguard in turn, and write docs/faults.md
-	go run ./docs/faults
+years: ## play shops for a year each, in fake time (SEEDS=1000 TERMED_SEED=7 make years)
+	TERMED_YEARS_SEEDS=$${SEEDS:-20} go test ./cancelapp -run '^TestYears' -v -count=1 -timeout 0 | grep -v '^=== \|--- PASS'
 
-fuzz: ## half a minute of each fuzz target
+faults: ## run all tests, remove each safeguard in turn, and write docs/faults.md
+	go run ./cmd/faultmatrix
+
+fuzz: ## run each fuzz target for half a minute
 	go test ./ordergroove -run '^$$' -fuzz FuzzVerify -fuzztime 30s
 	go test ./ordergroove -run '^$$' -fuzz FuzzEnvelope -fuzztime 30s
 	go test ./ordergroove -run '^$$' -fuzz FuzzExtraData -fuzztime 30s
-	go test ./webhook -run '^$$' -fuzz FuzzDoor -fuzztime 30s
+	go test ./webhook -run '^$$' -fuzz FuzzReceiver -fuzztime 30s
 
-lint: ## vet, gofmt, staticcheck
+lint: ## run vet, gofmt and golangci-lint
 	go vet ./... ./testdata
 	@test -z "$$(gofmt -l .)" || { gofmt -l .; exit 1; }
-	go tool -modfile=tools.mod staticcheck ./... ./testdata
+	go tool -modfile=tools.mod golangci-lint run ./... ./testdata
 
-readme: ## run what README shows
-	go test ./cmd/termed -run 'TestReadme|TestLinks' -v
+readme: ## check the documents: what they show is run, and their words
+	go test ./cmd/termed -run 'TestReadme|TestLinks|TestSwitching|TestTermsPage|TestStorefront|TestOperations|TestLanguage' -v
 
-ci: ## everything that has to pass
+ci: ## run everything that must pass
 	bash .ci/run
 
-.PHONY: help demo build test race stories load bench soak faults fuzz lint readme ci
+.PHONY: help demo build test race stories load bench soak years faults fuzz lint readme ci

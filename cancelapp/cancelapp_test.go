@@ -1,469 +1,229 @@
 package cancelapp_test
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
 	"net/http"
-	"net/http/httptest"
-	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"go.uber.org/goleak"
 
 	"github.com/termed/termed/cancelapp"
+	"github.com/termed/termed/cancelapp/apptest"
 	"github.com/termed/termed/counter"
-	"github.com/termed/termed/ogsim"
-	"github.com/termed/termed/ordergroove"
+	"github.com/termed/termed/ledger"
+	"github.com/termed/termed/ordergroove/sim"
 	"github.com/termed/termed/store"
-	"github.com/termed/termed/testdata"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func TestDelay(t *testing.T) {
 	tests := []struct {
-		attempt int
-		asked   time.Duration
-		urgency counter.Urgency
-		jitter  float64
-		want    time.Duration
+		attempt  int
+		asked    time.Duration
+		priority ledger.Priority
+		jitter   float64
+		want     time.Duration
 	}{
-		{1, 0, 0, 0, 0},
-		{1, 0, 0, 0.5, time.Second},
-		{2, 0, 0, 0.5, 2 * time.Second},
-		{3, 0, 0, 0.5, 4 * time.Second},
-		{8, 0, 0, 0.5, 128 * time.Second},
-		{9, 0, 0, 0.5, 150 * time.Second}, // the cap: 5 min
-		{1000, 0, 0, 0.5, 150 * time.Second},
-		{0, 0, 0, 0.5, time.Second},
-		{1, 30 * time.Second, 0, 0, 30 * time.Second},
-		{1, 30 * time.Second, 0, 0.5, 31 * time.Second}, // never earlier than asked, and not all at the same moment
-		{1, 1e9 * time.Second, 0, 0, 15 * time.Minute},
-		{9, 0, counter.Background, 0.5, 150 * time.Second},
-		{3, 0, counter.Looming, 0.5, 4 * time.Second},
-		{9, 0, counter.Looming, 0.5, 15 * time.Second}, // the guard's cap: 30 s
-		{9, time.Minute, counter.Looming, 0.5, 75 * time.Second},
+		{1, 0, 0, 0, time.Second},
+		{1, 0, 0, 0.5, 1500 * time.Millisecond},
+		{2, 0, 0, 0.5, 3 * time.Second},
+		{3, 0, 0, 0.5, 6 * time.Second},
+		{4, 0, 0, 0.5, 6300 * time.Millisecond}, // from here on slowly
+		{1000, 0, 0, 0.5, 225 * time.Second},    // the cap: 5 min
+		{0, 0, 0, 0.5, 1500 * time.Millisecond},
+		{1, 30 * time.Second, 0, 0, 31 * time.Second},
+		{1, 30 * time.Second, 0, 0.5, 31500 * time.Millisecond}, // never earlier than asked, and not all at the same moment
+		{1, 1e9 * time.Second, 0, 0, 15*time.Minute + time.Second},
+		{1000, 0, ledger.Background, 0.5, 225 * time.Second},
+		{3, 0, ledger.Urgent, 0.5, 6 * time.Second},
+		{1000, 0, ledger.Urgent, 0.5, 22500 * time.Millisecond}, // the cap at overship risk: 30 s
+		{1000, time.Minute, ledger.Urgent, 0.5, 82500 * time.Millisecond},
 	}
 	for _, test := range tests {
-		if got := cancelapp.Delay(test.attempt, test.asked, test.urgency, test.jitter); got != test.want {
-			t.Errorf("Delay(%d, %v, %d, %v) = %v, want %v", test.attempt, test.asked, test.urgency, test.jitter, got, test.want)
+		if got := cancelapp.Delay(test.attempt, test.asked, test.priority, test.jitter); got != test.want {
+			t.Errorf("Delay(%d, %v, %d, %v) = %v, want %v",
+				test.attempt, test.asked, test.priority, test.jitter, got, test.want)
 		}
 	}
 }
 
-// direct is a transport that calls a handler: no sockets, so that it can live in a synctest bubble.
-type direct struct{ http.Handler }
-
-func (d direct) RoundTrip(r *http.Request) (*http.Response, error) {
-	if r.Body == nil {
-		r.Body = http.NoBody
-	}
-	answered := make(chan *http.Response, 1)
-	go func() {
-		defer close(answered)
-		defer func() {
-			if p := recover(); p != nil && p != http.ErrAbortHandler {
-				panic(p)
+// Whatever the jitter, what failed never waits longer than a tenth of the time since it first failed, and 8 s.
+func TestDelayFollowsTheOutage(t *testing.T) {
+	for _, jitter := range []float64{0, 0.3, 0.999} {
+		since := time.Duration(0)
+		for attempt := 1; since < 48*time.Hour; attempt++ {
+			longest := cancelapp.Delay(attempt, 0, ledger.Normal, 0.999)
+			if most := since/10 + 8*time.Second; longest > most {
+				t.Fatalf("jitter %v: %v after the first failure the next attempt may be %v away, want at most %v",
+					jitter, since, longest, most)
 			}
-		}()
-		answer := httptest.NewRecorder()
-		d.ServeHTTP(answer, r)
-		answered <- answer.Result()
-	}()
-	select {
-	case response, ok := <-answered:
-		if !ok {
-			return nil, errors.New("connection reset")
-		}
-		return response, nil
-	case <-r.Context().Done():
-		return nil, r.Context().Err()
-	}
-}
-
-// late is a transport that lets a change time out and take effect later, when the bubble says so.
-type late struct {
-	*bubble
-	next http.RoundTripper
-}
-
-func (l late) RoundTrip(r *http.Request) (*http.Response, error) {
-	if l.lands == 0 || r.Method != http.MethodPatch {
-		return l.next.RoundTrip(r)
-	}
-	body, err := io.ReadAll(r.Body)
-	if err != nil {
-		return nil, err
-	}
-	again := r.Clone(context.WithoutCancel(r.Context()))
-	again.Body = io.NopCloser(bytes.NewReader(body))
-	time.AfterFunc(l.lands, func() { _, _ = l.next.RoundTrip(again) })
-	l.lands = 0
-	return nil, context.DeadlineExceeded
-}
-
-// bubble is a simulator, a database and an app in one synctest bubble.
-type bubble struct {
-	t    *testing.T
-	sim  *ogsim.Simulator
-	db   *store.Store
-	app  *cancelapp.App
-	stop func()
-
-	client *ordergroove.Client
-
-	terms counter.Terms
-	filed func(ordergroove.Delivery) // told of each event that is filed
-	lands time.Duration              // the next change is answered by a timeout and takes effect so much later
-}
-
-// inBubble runs a test on a running app, in fake time.
-func inBubble(t *testing.T, o ogsim.Options, test func(*testing.T, *bubble)) {
-	t.Helper()
-	path := filepath.Join(t.TempDir(), "termed.db")
-	synctest.Test(t, func(t *testing.T) {
-		o.Payloads = testdata.Webhooks()
-		b := &bubble{t: t, sim: ogsim.New(o)}
-		var err error
-		if b.db, err = store.Open(t.Context(), store.Options{Database: path, Serve: true}); err != nil {
-			t.Fatal(err)
-		}
-		b.client, err = ordergroove.NewClient(ordergroove.Options{
-			URL: "http://127.0.0.1", Key: "simulated-api-key", Transport: late{b, direct{b.sim.Handler()}},
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
-		b.terms, err = counter.NewTerms(counter.Keys{}, []counter.Term{{
-			Name: "Gift", SKUs: []string{"GIFT-3MO"}, Shipments: 3, FirstShipment: counter.Checkout, CancelReason: "1|Gift complete",
-		}, {
-			Name: "Programme", SKUs: []string{"SIX"}, Shipments: 6, FirstShipment: counter.Checkout,
-		}})
-		if err != nil {
-			t.Fatal(err)
-		}
-		b.start(cancelapp.Options{})
-		test(t, b)
-		b.stop()
-		if err := b.db.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-}
-
-// start runs an app; another is to be stopped first.
-func (b *bubble) start(o cancelapp.Options) {
-	o.Terms, o.Jitter = b.terms, func() float64 { return 0.5 }
-	if o.Patience == 0 {
-		o.Patience = -1 // half a day of fake time is many questions
-	}
-	b.app = cancelapp.New(b.db, b.client, o)
-	ctx, cancel := context.WithCancel(b.t.Context())
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		b.app.Run(ctx)
-	}()
-	b.stop = func() {
-		cancel()
-		<-done
-	}
-}
-
-// under puts changed terms in force.
-func (b *bubble) under(change func(*counter.Term), announce func(counter.Notice) []counter.Post) {
-	b.t.Helper()
-	var terms []counter.Term
-	for _, sku := range b.terms.SKUs() {
-		term, _ := b.terms.Of(sku)
-		change(&term)
-		terms = append(terms, term)
-	}
-	keys := terms[0].Keys
-	var err error
-	if b.terms, err = counter.NewTerms(keys, terms); err != nil {
-		b.t.Fatal(err)
-	}
-	b.app.Reload(cancelapp.Rules{Terms: b.terms, Announce: announce})
-}
-
-// gift makes a subscription and files its creation.
-func (b *bubble) gift() ogsim.Subscription {
-	b.t.Helper()
-	return b.subscribe("GIFT-3MO")
-}
-
-func (b *bubble) subscribe(sku string) ogsim.Subscription {
-	b.t.Helper()
-	sub, err := b.sim.Subscribe(ogsim.NewSubscription{Customer: "c", Product: sku, ExtraData: json.RawMessage(`{"mine":1.10}`)})
-	if err != nil {
-		b.t.Fatal(err)
-	}
-	b.file()
-	return sub
-}
-
-func (b *bubble) place(sub ogsim.Subscription) {
-	b.t.Helper()
-	if _, err := b.sim.Place([]string{sub.ID}); err != nil {
-		b.t.Fatal(err)
-	}
-	b.file()
-}
-
-// file puts what was announced straight into the inbox, as the door does.
-func (b *bubble) file() {
-	b.t.Helper()
-	b.fileAll(b.sim.Take())
-}
-
-func (b *bubble) fileAll(events []ogsim.Event) {
-	b.t.Helper()
-	for _, e := range events {
-		head, err := ordergroove.ParseHead(e.Body)
-		if err != nil {
-			b.t.Fatal(err)
-		}
-		d := ordergroove.Delivery{
-			Created: head.Created * 1000, ID: head.ID, Type: head.Type, Received: time.Now().UnixMilli(), Body: e.Body,
-			Verdict: ordergroove.Accepted,
-		}
-		if _, err := b.db.Append(b.t.Context(), d); err != nil {
-			b.t.Fatal(err)
-		}
-		if b.filed != nil {
-			b.filed(d)
+			since += cancelapp.Delay(attempt, 0, ledger.Normal, jitter)
 		}
 	}
 }
 
-// settled waits, in fake time, until nothing is left to do; it fails after a day.
-func (b *bubble) settled() {
-	b.t.Helper()
-	for waited := 0; waited < 24*3600; {
-		step := 1 + waited/10 // what takes long is not asked every second whether it is over
-		time.Sleep(time.Duration(step) * time.Second)
-		waited += step
-		b.file()
-		backlog, err := b.db.Backlog(b.t.Context())
-		if err != nil {
-			b.t.Fatal(err)
-		}
-		if backlog == (store.Backlog{}) {
-			return
-		}
-	}
-	b.t.Fatal("there is still work after a day")
-}
-
-// judge holds a gift to the simulator's record.
-func (b *bubble) judge(sub ogsim.Subscription) {
-	b.t.Helper()
-	b.judgeAt(sub, 2)
-}
-
-func (b *bubble) judgeAt(sub ogsim.Subscription, due int) {
-	b.t.Helper()
-	now, _ := b.sim.Subscription(sub.ID)
-	for _, fault := range ogsim.Judge(now, due, sub.ExtraData) {
-		b.t.Error(fault)
-	}
-}
-
-func (b *bubble) calls(method string) int {
-	n := 0
-	for _, c := range b.sim.Calls() {
-		if c.Method == method {
-			n++
-		}
-	}
-	return n
-}
-
-func (b *bubble) page(sub ogsim.Subscription) counter.Ledger {
-	b.t.Helper()
-	pages, err := b.db.Subscriptions(b.t.Context(), "")
-	if err != nil {
-		b.t.Fatal(err)
-	}
-	i := slices.IndexFunc(pages, func(l store.Subscription) bool { return l.Subscription == sub.ID })
-	if i < 0 {
-		b.t.Fatalf("%s is not enrolled", sub.ID)
-	}
-	return pages[i].Ledger
-}
-
-func (b *bubble) journal(sub ogsim.Subscription) string {
-	b.t.Helper()
-	entries, err := b.db.Journal(b.t.Context(), sub.ID)
-	if err != nil {
-		b.t.Fatal(err)
-	}
-	var s strings.Builder
-	for _, e := range entries {
-		fmt.Fprintln(&s, e.Actor, e.What, e.Before, "→", e.After, ":", e.Reason)
-	}
-	return s.String()
-}
-
-// Somebody else keeps changing it: each try waits longer, none is given up, and in the end it is done.
-func TestBusyManyTimes(t *testing.T) {
+// Ordergroove answers 423 to each attempt: the next one waits longer, and in the end one works.
+func TestChangeLockedTwentyTimes(t *testing.T) {
 	t.Log("FAULT | 423 twenty times in a row | I2 I4 I7")
-	inBubble(t, ogsim.Options{}, func(t *testing.T, b *bubble) {
-		b.sim.Break(ogsim.Fault{Method: "PATCH", Status: http.StatusLocked, Times: 20, Body: `{"details":"Resource is currently in use."}`})
+	apptest.Run(t, sim.Options{}, func(t *testing.T, b *apptest.Bubble) {
+		b.Sim.Break(sim.Fault{
+			Method: "PATCH",
+			Times:  20,
+			Status: http.StatusLocked,
+			Body:   `{"details":"Resource is currently in use."}`,
+		})
 		start := time.Now()
-		sub := b.gift()
-		b.settled()
-		b.judge(sub)
-		if got := b.calls("PATCH"); got != 21 {
-			t.Errorf("%d changes were asked, want 21", got)
+		sub := b.Gift()
+		b.Settle()
+		b.JudgeGift(sub)
+		if got := b.Calls("PATCH"); got != 21 {
+			t.Errorf("%d calls to change it, want 21", got)
 		}
-		// 1+2+4+…+128 s, then 12 times the half of 5 min.
-		if took, want := time.Since(start), 255*time.Second+12*150*time.Second; (took - want).Abs() > time.Minute {
+		// 2, 4 and 8 s, then each a twentieth more than the one before, three quarters of that with the jitter.
+		if took, want := time.Since(start), 3*time.Minute; (took - want).Abs() > 30*time.Second {
 			t.Errorf("it took %v, want about %v", took, want)
 		}
 	})
 }
 
-// The API is away for an hour: nothing is lost, and what waits does not storm it.
-func TestAPIAway(t *testing.T) {
-	inBubble(t, ogsim.Options{Snapshot: "none"}, func(t *testing.T, b *bubble) {
-		b.sim.Break(ogsim.Fault{})
-		var subs []ogsim.Subscription
+// The API is down for an hour: nothing is lost, and the retries are few.
+func TestAPIDownForAnHour(t *testing.T) {
+	apptest.Run(t, sim.Options{Snapshot: "none"}, func(t *testing.T, b *apptest.Bubble) {
+		b.Sim.Break(sim.Fault{})
+		var subs []sim.Subscription
 		for range 20 {
-			sub := b.gift()
-			b.place(sub)
+			sub := b.Gift()
+			b.Place(sub)
 			subs = append(subs, sub)
 		}
 		time.Sleep(time.Hour)
-		// Twenty looks and twenty orders, each every 150 s at the most, three requests a read, and the steep beginning.
-		if got := len(b.sim.Calls()); got > 40*3*(24+9) {
-			t.Errorf("%d calls in an hour", got)
+		// The neutral call every five seconds, and before it what was in flight.
+		if got := len(b.Sim.Calls()); got > 720+16*3+40 {
+			t.Errorf("%d calls in an hour, want 12 a minute", got)
 		}
-		b.sim.ClearFaults()
-		b.settled()
+		b.Sim.ClearFaults()
+		b.Settle()
 		for _, sub := range subs {
-			b.judge(sub)
+			b.JudgeGift(sub)
 		}
 	})
 }
 
-// The key is refused: one call a minute, nothing dead, and it goes on by itself. Take the gate away, and this turns red.
+// The key is refused: one call every five seconds, nothing dead, and the work continues by itself. Without the open
+// breaker this turns red.
 func TestKeyRefused(t *testing.T) {
-	t.Log("FAULT | 403 for ten minutes: one call a minute, nothing dead, and it goes on by itself | I1 I2 I7 I9")
-	inBubble(t, ogsim.Options{}, func(t *testing.T, b *bubble) {
-		b.sim.Break(ogsim.Fault{Status: http.StatusForbidden, Body: `{"detail":"Authentication Failed"}`})
-		var subs []ogsim.Subscription
-		first := b.gift()
+	t.Log("FAULT | 403 for ten minutes: a call every 5 s, nothing dead, and the work continues by itself | I1 I2 I7 I9")
+	apptest.Run(t, sim.Options{}, func(t *testing.T, b *apptest.Bubble) {
+		b.Sim.Break(sim.Fault{Status: http.StatusForbidden, Body: `{"detail":"Authentication Failed"}`})
+		var subs []sim.Subscription
+		first := b.Gift()
 		time.Sleep(5 * time.Second)
 		for range 5 {
-			subs = append(subs, b.gift())
+			subs = append(subs, b.Gift())
 		}
 		time.Sleep(10 * time.Minute)
-		if err := b.app.Ready(); err == nil || !strings.Contains(err.Error(), "the api key is refused") {
+		if err := b.App.Ready(); err == nil || !strings.Contains(err.Error(), "API key refused") {
 			t.Errorf("Ready = %v", err)
 		}
-		if got := len(b.sim.Calls()); got < 5 || got > 12 {
-			t.Errorf("%d calls in ten minutes, want one a minute", got)
+		if got := len(b.Sim.Calls()); got < 100 || got > 125 {
+			t.Errorf("%d calls in ten minutes, want 120", got)
 		}
-		b.sim.ClearFaults()
+		b.Sim.ClearFaults()
 		time.Sleep(2 * time.Minute)
-		if err := b.app.Ready(); err != nil {
+		if err := b.App.Ready(); err != nil {
 			t.Errorf("Ready = %v after the key was right again", err)
 		}
-		b.settled()
+		b.Settle()
 		for _, sub := range append(subs, first) {
-			b.judge(sub)
+			b.JudgeGift(sub)
 		}
 	})
 }
 
-// A subscription that Ordergroove refuses or does not know is for a person; the others go on.
-func TestRefusedAndGone(t *testing.T) {
-	t.Log("FAULT | Ordergroove refuses a change with 400, or knows the subscription no more (404) | I7: attention, with its own words")
-	inBubble(t, ogsim.Options{}, func(t *testing.T, b *bubble) {
+// A subscription of which Ordergroove refuses a change, or that it does not know, needs attention until there is news
+// of it.
+func TestChangeRefusedAndNotFound(t *testing.T) {
+	t.Log("FAULT | Ordergroove refuses a change with 400, or does not know the subscription anymore (404) | " +
+		"I7: needs attention, in Ordergroove's words")
+	apptest.Run(t, sim.Options{}, func(t *testing.T, b *apptest.Bubble) {
 		tests := []struct {
-			fault  ogsim.Fault
+			fault  sim.Fault
 			reason string
 		}{
-			{ogsim.Fault{Method: "PATCH", Status: 400, Body: `{"extra_data":["Too large."]}`}, "Too large."},
-			{ogsim.Fault{Method: "GET", Status: 404, Body: `{"detail":"Not found."}`}, "does not know it"},
+			{sim.Fault{Method: "PATCH", Status: 400, Body: `{"extra_data":["Too large."]}`}, "Too large."},
+			{sim.Fault{Method: "GET", Status: 404, Body: `{"detail":"Not found."}`}, "does not know this subscription"},
 		}
 		for _, test := range tests {
-			b.sim.Break(test.fault)
-			sub := b.gift()
-			b.settled()
-			if page := b.page(sub); page.State != counter.Attention || !strings.Contains(page.Reason, test.reason) {
-				t.Errorf("page = %+v, want attention: %s", page, test.reason)
+			b.Sim.Break(test.fault)
+			sub := b.Gift()
+			b.Settle()
+			if got := b.Recorded(sub); got.State != counter.Attention || !strings.Contains(got.Reason, test.reason) {
+				t.Errorf("%s: %q, want attention: %q", got.State, got.Reason, test.reason)
 			}
-			b.sim.ClearFaults()
-			b.place(sub) // news: it is looked at again
-			b.settled()
-			b.judge(sub)
+			b.Sim.ClearFaults()
+			b.Place(sub) // news: it is synced again
+			b.Settle()
+			b.JudgeGift(sub)
 		}
 	})
 }
 
-// An answer that does not show what was asked of it is not believed.
+// An answer that does not show the requested change is not believed.
 func TestAnswerIsChecked(t *testing.T) {
-	inBubble(t, ogsim.Options{}, func(t *testing.T, b *bubble) {
-		sub := b.gift()
-		b.settled()
-		now, _ := b.sim.Subscription(sub.ID)
-		stale := fmt.Sprintf(`{"public_id":%q,"product":"GIFT-3MO","live":true,"extra_data":%s}`, sub.ID, now.ExtraData)
-		b.sim.Break(ogsim.Fault{Method: "PATCH", Status: 200, Body: stale, Times: 1})
-		b.place(sub)
+	apptest.Run(t, sim.Options{}, func(t *testing.T, b *apptest.Bubble) {
+		sub := b.Gift()
+		b.Settle()
+		data := b.Observed(sub).ExtraData
+		stale := fmt.Sprintf(`{"public_id":%q,"product":"GIFT-3MO","live":true,"extra_data":%s}`, sub.ID, data)
+		b.Sim.Break(sim.Fault{Method: "PATCH", Status: 200, Body: stale, Times: 1})
+		b.Place(sub)
 		time.Sleep(time.Second / 2)
-		if backlog, err := b.db.Backlog(t.Context()); err != nil || backlog.Subscriptions != 1 {
-			t.Errorf("Backlog = %+v, %v; want it to be looked at again", backlog, err)
+		if backlog, err := b.DB.Backlog(t.Context()); err != nil || backlog.Subscriptions != 1 {
+			t.Errorf("Backlog = %+v, %v; want it due again", backlog, err)
 		}
-		b.settled()
-		b.judge(sub)
+		b.Settle()
+		b.JudgeGift(sub)
 	})
 }
 
-// A change that took effect and whose answer was lost is known for ours at the next look, whatever else happened since.
+// A change that took effect and whose answer was lost is known to be ours at the next sync, even if orders were placed
+// since.
 func TestHalfDoneWriteIsOurs(t *testing.T) {
-	t.Log("FAULT | a change took effect, its answer was lost, and the next box came before our retry | I2 I3")
-	inBubble(t, ogsim.Options{}, func(t *testing.T, b *bubble) {
-		sub := b.subscribe("SIX")
-		b.settled()
-		b.sim.Break(ogsim.Fault{Method: "PATCH", TakesEffect: true, Status: 502, Times: 1})
-		b.place(sub)
+	t.Log("FAULT | a change took effect, its answer was lost, and the next order was placed before our retry | I2 I3")
+	apptest.Run(t, sim.Options{}, func(t *testing.T, b *apptest.Bubble) {
+		sub := b.Subscribe("SIX")
+		b.Settle()
+		b.Sim.Break(sim.Fault{Method: "PATCH", TakesEffect: true, Status: 502, Times: 1})
+		b.Place(sub)
 		time.Sleep(time.Second / 2)
-		b.place(sub)
-		b.settled()
-		now, _ := b.sim.Subscription(sub.ID)
-		for _, fault := range ogsim.Judge(now, 5, sub.ExtraData) {
-			t.Error(fault)
-		}
-		if page := b.page(sub); page.Adjustment != 0 || page.Remaining() != 3 {
-			t.Errorf("page = %+v, want 3 to go and no adjustment", page)
+		b.Place(sub)
+		b.Settle()
+		b.Judge(sub, 5)
+		if got := b.Recorded(sub); got.Adjustment != 0 || got.Remaining() != 3 {
+			t.Errorf("%d remaining, adjustment %d; want 3 and none", got.Remaining(), got.Adjustment)
 		}
 	})
 }
 
-// The whole way of a gift stands in the journal, with who did what and why.
+// The journal has everything that happened to a gift, with who did what and why.
 func TestJournal(t *testing.T) {
-	inBubble(t, ogsim.Options{}, func(t *testing.T, b *bubble) {
-		sub := b.gift()
-		b.settled()
-		b.place(sub)
-		b.settled()
-		if err := b.sim.Edit(sub.ID, json.RawMessage(`{"mine":1.10,"fulfillment_counter":"3","termed":"true"}`)); err != nil {
+	apptest.Run(t, sim.Options{}, func(t *testing.T, b *apptest.Bubble) {
+		sub := b.Gift()
+		b.Settle()
+		b.Place(sub)
+		b.Settle()
+		edited := json.RawMessage(`{"mine":1.10,"fulfillment_counter":"3","termed":"true"}`)
+		if err := b.Sim.Edit(sub.ID, edited); err != nil {
 			t.Fatal(err)
 		}
-		b.place(sub)
-		b.settled()
-		got := b.journal(sub)
+		b.Place(sub)
+		b.Settle()
+		got := b.Journal(sub)
 		for _, want := range []string{
 			"ordergroove enrolled  → GIFT-3MO : subscription.create",
 			"ordergroove shipment",
@@ -479,58 +239,53 @@ func TestJournal(t *testing.T) {
 	})
 }
 
-// A shutdown in the middle of a look breaks it off, spends nothing, and leaves it due.
+// A shutdown in the middle of a sync stops it, counts as no failed attempt, and leaves the subscription due.
 func TestShutdown(t *testing.T) {
-	inBubble(t, ogsim.Options{}, func(t *testing.T, b *bubble) {
-		b.sim.Break(ogsim.Fault{Method: "GET", Delay: time.Hour, OnlyDelay: true})
-		b.gift()
+	apptest.Run(t, sim.Options{}, func(t *testing.T, b *apptest.Bubble) {
+		b.Sim.Break(sim.Fault{Method: "GET", Delay: time.Hour, OnlyDelay: true})
+		b.Gift()
 		time.Sleep(2 * time.Second)
 		start := time.Now()
-		b.stop()
+		b.Stop()
 		if took := time.Since(start); took > 10*time.Second {
 			t.Errorf("it took %v to stop, want at most 10 s", took)
 		}
-		leases, err := b.db.Claim(t.Context(), time.Now().Add(time.Hour).UnixMilli(), 0, 10)
+		leases, err := b.DB.Claim(t.Context(), time.Now().Add(time.Hour).UnixMilli(), 0, 10, 10)
 		if err != nil || len(leases) != 1 {
-			t.Errorf("due after a shutdown: %v, %v; want the one in hand", leases, err)
+			t.Errorf("due after a shutdown: %v, %v; want the one in progress", leases, err)
 		}
-		time.Sleep(2 * time.Hour) // the simulator's hour, which nobody waits for any more
+		time.Sleep(2 * time.Hour) // the simulator still sleeps for its hour, though nobody waits for it
 	})
 }
 
-// asked counts the questions that an app puts to its database.
-type asked struct {
+// counted counts the claims that an App asks of its database.
+type counted struct {
 	*store.Store
 	events, subscriptions int
 }
 
-func (a *asked) ClaimEvents(ctx context.Context, at, until int64, n int) ([]ordergroove.Delivery, error) {
-	a.events++
-	return a.Store.ClaimEvents(ctx, at, until, n)
+func (c *counted) ClaimEvents(ctx context.Context, at, until int64, n, retries int) ([]ledger.Event, error) {
+	c.events++
+	return c.Store.ClaimEvents(ctx, at, until, n, retries)
 }
 
-func (a *asked) Claim(ctx context.Context, at, until int64, n int) ([]counter.Lease, error) {
-	a.subscriptions++
-	return a.Store.Claim(ctx, at, until, n)
+func (c *counted) Claim(ctx context.Context, at, until int64, n, retries int) ([]ledger.Lease, error) {
+	c.subscriptions++
+	return c.Store.Claim(ctx, at, until, n, retries)
 }
 
-// An instance with nothing to do asks a shared database once a second at the most, both questions together.
+// An instance with nothing to do asks a shared database once a second at the most, for events and subscriptions
+// together.
 func TestIdle(t *testing.T) {
-	inBubble(t, ogsim.Options{}, func(t *testing.T, b *bubble) {
-		b.stop()
-		counted := &asked{Store: b.db}
-		app := cancelapp.New(counted, nil, cancelapp.Options{Rules: cancelapp.Rules{Terms: b.terms}, Idle: 2 * time.Second})
-		ctx, cancel := context.WithCancel(t.Context())
-		done := make(chan struct{})
-		go func() {
-			defer close(done)
-			app.Run(ctx)
-		}()
+	apptest.Run(t, sim.Options{}, func(t *testing.T, b *apptest.Bubble) {
+		b.Stop()
+		db := &counted{Store: b.DB}
+		app := cancelapp.New(db, nil, cancelapp.Options{Rules: cancelapp.Rules{Terms: b.Terms}, Idle: 2 * time.Second})
+		stop := b.Go(app.Run)
 		time.Sleep(time.Minute)
-		cancel()
-		<-done
-		if counted.events < 29 || counted.subscriptions < 29 || counted.events+counted.subscriptions > 62 {
-			t.Errorf("asked %d and %d times in a minute, want 30 each", counted.events, counted.subscriptions)
+		stop()
+		if db.events < 29 || db.subscriptions < 29 || db.events+db.subscriptions > 62 {
+			t.Errorf("asked %d and %d times in a minute, want 30 each", db.events, db.subscriptions)
 		}
 	})
 }

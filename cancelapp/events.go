@@ -6,94 +6,121 @@ import (
 	"sync"
 	"time"
 
-	"github.com/termed/termed/counter"
+	"github.com/termed/termed/ledger"
 	"github.com/termed/termed/ordergroove"
 )
 
 // errUnreadable says that an event will be no more readable later.
 var errUnreadable = errors.New("unreadable")
 
-// takeEvents claims due events, each a piece of work of its own.
-func (a *App) takeEvents(ctx context.Context, n int) ([]piece, error) {
-	now := a.o.Now()
-	claimed, err := a.inbox.ClaimEvents(ctx, now.UnixMilli(), now.Add(a.o.Lease).UnixMilli(), n)
+// itemsWithin is how long after its event a placed order may be without items before a person has to look at it.
+const itemsWithin = time.Hour
+
+// claimEvents claims due events, each a task of its own.
+func (a *App) claimEvents(ctx context.Context, n, retries int) ([]task, error) {
+	until := a.until()
+	claimed, err := a.store.ClaimEvents(ctx, a.now(), until, n, retries)
 	if err != nil {
 		return nil, err
 	}
-	return pieces(claimed, a.workTime(), a.settleEvent), nil
+	tasks := make([]task, len(claimed))
+	for i, e := range claimed {
+		claimedUntil := until
+		keep := lease{a.o.Lease, func(ctx context.Context) error {
+			next := a.until()
+			err := a.store.RenewEvent(ctx, e, claimedUntil, next)
+			if err == nil {
+				claimedUntil = next
+			}
+			return err
+		}}
+		tasks[i] = task{
+			work: func(ctx context.Context) {
+				keep.hold(ctx, func(ctx context.Context) { a.processEvent(ctx, e) })
+			},
+			failed: e.Attempts > 0,
+		}
+	}
+	return tasks, nil
 }
 
-// settleEvent settles one event: its facts go into the ledger, or it is tried again later, or it is buried.
-func (a *App) settleEvent(ctx context.Context, d ordergroove.Delivery) {
-	v := counter.Settlement{At: a.now()}
-	envelope, err := ordergroove.ParseEnvelope(d.Body)
+// processEvent settles one event: its facts are recorded, or it is tried again later, or it is dead.
+func (a *App) processEvent(ctx context.Context, e ledger.Event) {
+	v := ledger.Settlement{At: a.now()}
+	envelope, err := ordergroove.ParseEnvelope(e.Body)
 	if err != nil {
-		v.Dead, v.Error = true, err.Error()
-		a.settle(ctx, d, v)
+		v.Dead = true
+		v.Error = err.Error()
+		a.settleEvent(ctx, e, v)
 		return
 	}
 	order := asksFor(envelope)
 	if !a.orders.take(order) {
-		// Another event about the order is in hand: once that is settled, the order's items are read.
-		v.Next, v.Attempts = v.At+a.o.Idle.Milliseconds(), d.Attempts
-		a.settle(ctx, d, v)
+		// Another event about the order is in progress: once that is settled, the order's items are known.
+		v.Next = v.At + a.o.Idle.Milliseconds()
+		v.Attempts = e.Attempts
+		a.settleEvent(ctx, e, v)
 		return
 	}
 	defer a.orders.drop(order)
-	v.Facts, err = translator{a.rules().Terms, a.api, a.inbox}.facts(ctx, envelope, v.At)
+	v.Facts, err = translator{a.Rules().Terms, a.api, a.store}.facts(ctx, envelope, v.At)
+	v.Ignored = ignoredReason(envelope, v.Facts)
 	if err != nil {
-		a.inVain(&v, d, err)
+		a.failEvent(&v, e, err)
 	}
-	a.settle(ctx, d, v)
+	a.causes.add(e.Type, v.Facts, v.At) // first: once the facts are recorded, a sync may begin
+	a.settleEvent(ctx, e, v)
 }
 
-// inVain fills in what becomes of an event that could not be worked on.
-func (a *App) inVain(v *counter.Settlement, d ordergroove.Delivery, err error) {
+// failEvent fills in what becomes of an event that could not be processed.
+func (a *App) failEvent(v *ledger.Settlement, e ledger.Event, err error) {
 	v.Error = err.Error()
-	log := a.o.Log.With("event", d.ID, "type", d.Type, "error", err)
-	if errors.Is(err, errUnreadable) || errors.Is(err, ordergroove.ErrRejected) || errors.Is(err, ordergroove.ErrNotFound) {
+	log := a.o.Log.With("event", e.ID, "type", e.Type, "error", err)
+	givenUp := errors.Is(err, errNoItems) && v.At-e.Received > itemsWithin.Milliseconds()
+	if givenUp || errors.Is(err, errUnreadable) || errors.Is(err, ordergroove.ErrRejected) ||
+		errors.Is(err, ordergroove.ErrNotFound) {
 		v.Dead = true
-		log.Error("an event can never be worked on; it is kept as dead")
+		log.Error("event can never be processed, kept as dead")
 		return
 	}
-	v.Next, v.Attempts = a.again(err, d.Attempts, counter.News, v.At)
-	log.Warn("an event has to wait", "attempts", v.Attempts)
+	v.Next, v.Attempts = a.retry(err, e.Attempts, ledger.Normal, v.At)
+	log.Warn("event failed, will retry", "attempts", v.Attempts)
 }
 
-// settle outlives a shutdown: what was worked out is not to be worked out again.
-func (a *App) settle(ctx context.Context, d ordergroove.Delivery, v counter.Settlement) {
+// settleEvent outlives a shutdown: what was worked out is not to be worked out again.
+func (a *App) settleEvent(ctx context.Context, e ledger.Event, v ledger.Settlement) {
 	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), closingTime)
 	defer cancel()
-	if err := a.inbox.Settle(closing, d, v); err != nil {
-		a.trouble(err) // its claim runs out, and it is due again
+	if err := a.store.SettleEvent(closing, e, v); err != nil {
+		a.logStoreError(err) // its claim expires, and it is due again
 	}
 }
 
-// closingTime is what the write that ends a piece of work may take.
+// closingTime is what the write that ends a task may take.
 const closingTime = 3 * time.Second
 
-// orders are the orders that events in hand are about. The zero value is none.
+// orders are the orders that events in progress are about. The zero value is empty.
 type orders struct {
-	mu   sync.Mutex
-	held map[string]bool
+	mu    sync.Mutex
+	taken map[string]bool
 }
 
-// take says whether nobody holds the order, and holds it. An event about no order ("") holds nothing.
+// take says whether no event about the order is in progress, and takes it. An event about no order ("") takes nothing.
 func (o *orders) take(order string) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if order == "" || o.held[order] {
+	if order == "" || o.taken[order] {
 		return order == ""
 	}
-	if o.held == nil {
-		o.held = map[string]bool{}
+	if o.taken == nil {
+		o.taken = map[string]bool{}
 	}
-	o.held[order] = true
+	o.taken[order] = true
 	return true
 }
 
 func (o *orders) drop(order string) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	delete(o.held, order)
+	delete(o.taken, order)
 }

@@ -4,28 +4,29 @@ import (
 	"encoding/json"
 	"io/fs"
 	"testing"
-	"time"
 
+	"github.com/termed/termed/cancelapp/apptest"
 	"github.com/termed/termed/counter"
-	"github.com/termed/termed/ogsim"
+	"github.com/termed/termed/ledger"
 	"github.com/termed/termed/ordergroove"
+	"github.com/termed/termed/ordergroove/sim"
 	"github.com/termed/termed/testdata"
 )
 
-// What each recorded event does to an empty ledger: who is enrolled, and how many shipments count. What is not listed does
-// nothing.
+// What each recorded event does to an empty database: who is enrolled, and how many shipments count. An event that is
+// not listed does nothing.
 func TestEveryEventType(t *testing.T) {
 	type effect struct {
-		made int
-		how  string
+		orders int
+		by     string // what opened the enrollment
 	}
 	want := map[string]effect{
-		"subscription.create":      {how: "subscription.create"},
-		"subscription.created":     {how: "subscription.create"},
-		"subscription.reactivate":  {how: "subscription.reactivate"},
-		"subscription.change_live": {how: "subscription.change_live"},
-		"order.success":            {made: 1, how: "item.successfully_placed"},
-		"item.successfully_placed": {made: 1, how: "item.successfully_placed"},
+		"subscription.create":      {by: "subscription.create"},
+		"subscription.created":     {by: "subscription.create"},
+		"subscription.reactivate":  {by: "subscription.reactivate"},
+		"subscription.change_live": {by: "subscription.change_live"},
+		"order.success":            {orders: 1, by: "order.success"},
+		"item.successfully_placed": {orders: 1, by: "item.successfully_placed"},
 	}
 	for _, eventType := range ordergroove.EventTypes() {
 		t.Run(eventType, func(t *testing.T) {
@@ -33,86 +34,85 @@ func TestEveryEventType(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			inBubble(t, ogsim.Options{}, func(t *testing.T, b *bubble) {
-				// The recorded subscription is not there, so a look at it ends in attention: facts are what is tested.
-				if _, err := b.db.Append(t.Context(), ordergroove.Delivery{
-					Created: 1, ID: "e", Type: eventType, Received: time.Now().UnixMilli(), Body: body, Verdict: ordergroove.Accepted,
-				}); err != nil {
-					t.Fatal(err)
-				}
-				b.settled()
-				pages, err := b.db.Subscriptions(t.Context(), "")
+			apptest.Run(t, sim.Options{}, func(t *testing.T, b *apptest.Bubble) {
+				// The simulator does not know the recorded subscription, so its sync ends in attention: facts are what is tested.
+				b.Append(ledger.Event{Created: 1, ID: "e", Type: eventType, Body: body})
+				b.Settle()
+				subs, err := b.DB.Subscriptions(t.Context(), "")
 				if err != nil {
 					t.Fatal(err)
 				}
-				expected, touches := want[eventType]
-				if !touches {
-					if len(pages) > 0 {
-						t.Errorf("it enrolled %+v", pages)
+				expected, listed := want[eventType]
+				if !listed {
+					if len(subs) > 0 {
+						t.Errorf("it enrolled %+v", subs)
 					}
-					if got := len(b.sim.Calls()); got > 0 {
+					if got := len(b.Sim.Calls()); got > 0 {
 						t.Errorf("it made %d calls", got)
 					}
 					return
 				}
-				if len(pages) != 1 || pages[0].Made != expected.made {
-					t.Fatalf("pages = %+v, want one with %d shipments", pages, expected.made)
+				if len(subs) != 1 || subs[0].Placed.Orders != expected.orders || subs[0].OpenedBy != expected.by {
+					t.Fatalf("subscriptions = %+v, want one of %d orders, opened by %s", subs, expected.orders, expected.by)
 				}
-				entries, err := b.db.Journal(t.Context(), pages[0].Subscription)
-				if err != nil || len(entries) == 0 || entries[0].Reason != expected.how {
-					t.Errorf("journal = %+v, %v; want it enrolled by %s", entries, err, expected.how)
+				entries, err := b.DB.Journal(t.Context(), subs[0].ID)
+				if err != nil || len(entries) == 0 || entries[0].Reason != expected.by {
+					t.Errorf("journal = %+v, %v; want it enrolled by %s", entries, err, expected.by)
 				}
 			})
 		})
 	}
 }
 
-// What else is said of a subscription that is enrolled.
-func TestEventsOfAnEnrolledOne(t *testing.T) {
-	inBubble(t, ogsim.Options{}, func(t *testing.T, b *bubble) {
-		sub := b.gift()
-		b.settled()
+// Which events of a subscription that is enrolled are a reason to read it.
+func TestEventsOfEnrolledSubscription(t *testing.T) {
+	apptest.Run(t, sim.Options{}, func(t *testing.T, b *apptest.Bubble) {
+		sub := b.Gift()
+		b.Settle()
 		file := func(id, eventType string, object map[string]any) {
 			t.Helper()
-			body, err := json.Marshal(map[string]any{"id": id, "type": eventType, "created": 1, "data": map[string]any{"object": object}})
+			data := map[string]any{"object": object}
+			body, err := json.Marshal(map[string]any{"id": id, "type": eventType, "created": 1, "data": data})
 			if err != nil {
 				t.Fatal(err)
 			}
-			if _, err := b.db.Append(t.Context(), ordergroove.Delivery{
-				Created: 1, ID: id, Type: eventType, Received: time.Now().UnixMilli(), Body: body, Verdict: ordergroove.Accepted,
-			}); err != nil {
-				t.Fatal(err)
-			}
-			b.settled()
+			b.Append(ledger.Event{Created: 1, ID: id, Type: eventType, Body: body})
+			b.Settle()
+		}
+		subscription := func(product string, live bool) map[string]any {
+			return map[string]any{"public_id": sub.ID, "product": product, "live": live}
+		}
+		item := func(id string, of any) map[string]any {
+			return map[string]any{"public_id": id, "product": "GIFT-3MO", "order": "o", "subscription": of, "quantity": 5}
 		}
 		tests := []struct {
 			eventType string
 			object    map[string]any
 			reads     int
 		}{
-			{"subscription.change_quantity", map[string]any{"public_id": sub.ID, "product": "GIFT-3MO", "live": true}, 0},
-			{"subscription.change_frequency", map[string]any{"public_id": sub.ID, "product": "GIFT-3MO", "live": true}, 0},
-			{"subscription.create", map[string]any{"public_id": sub.ID, "product": "GIFT-3MO", "live": true}, 0},
-			{"subscription.sku_swap", map[string]any{"public_id": sub.ID, "product": "OTHER", "live": true}, 1},
-			{"subscription.reactivate", map[string]any{"public_id": sub.ID, "product": "GIFT-3MO", "live": true}, 1},
-			{"subscription.change_live", map[string]any{"public_id": sub.ID, "product": "GIFT-3MO", "live": true}, 1},
-			{"subscription.cancelled", map[string]any{"public_id": sub.ID, "product": "GIFT-3MO", "live": false}, 1},
-			{"item.successfully_placed", map[string]any{"public_id": "i", "product": "GIFT-3MO", "order": "o", "subscription": nil}, 0},
-			{"item.create", map[string]any{"public_id": "i", "product": "GIFT-3MO", "order": "o", "subscription": sub.ID}, 0},
-			{"item.out_of_stock", map[string]any{"public_id": "i", "product": "GIFT-3MO", "order": "o", "subscription": sub.ID}, 0},
+			{"subscription.change_quantity", subscription("GIFT-3MO", true), 0},
+			{"subscription.change_frequency", subscription("GIFT-3MO", true), 0},
+			{"subscription.create", subscription("GIFT-3MO", true), 0},
+			{"subscription.sku_swap", subscription("OTHER", true), 1},
+			{"subscription.reactivate", subscription("GIFT-3MO", true), 1},
+			{"subscription.change_live", subscription("GIFT-3MO", true), 1},
+			{"subscription.cancelled", subscription("GIFT-3MO", false), 1},
+			{"item.successfully_placed", item("i", nil), 0},
+			{"item.create", item("i", sub.ID), 0},
+			{"item.out_of_stock", item("i", sub.ID), 0},
 			// One subscription's two lines on one order are one shipment.
-			{"item.successfully_placed", map[string]any{"public_id": "i", "product": "GIFT-3MO", "order": "o", "subscription": sub.ID}, 1},
-			{"item.successfully_placed", map[string]any{"public_id": "j", "product": "GIFT-3MO", "order": "o", "subscription": sub.ID, "quantity": 5}, 0},
+			{"item.successfully_placed", item("i", sub.ID), 1},
+			{"item.successfully_placed", item("j", sub.ID), 0},
 		}
 		for i, test := range tests {
-			before := b.calls("GET")
+			before := b.Calls("GET")
 			file(string(rune('a'+i)), test.eventType, test.object)
-			if got := b.calls("GET") - before; got != test.reads {
+			if got := b.Calls("GET") - before; got != test.reads {
 				t.Errorf("%s %v: %d reads, want %d", test.eventType, test.object, got, test.reads)
 			}
 		}
-		if page := b.page(sub); page.Made != 1 || page.State != counter.Active {
-			t.Errorf("page = %+v, want one shipment", page)
+		if got := b.Recorded(sub); got.Placed.Orders != 1 || got.State != counter.Active {
+			t.Errorf("%s with %d orders placed, want it active with one", got.State, got.Placed.Orders)
 		}
 	})
 }

@@ -6,60 +6,95 @@ import (
 	"time"
 )
 
-// piece is one claim to work on.
-type piece func(ctx context.Context)
+// task is one claim to work on.
+type task struct {
+	work   func(ctx context.Context)
+	failed bool // an attempt has failed before
+}
 
-// pieces makes a piece of each claim. It has less time than the claim holds, so that two never work on the same.
-func pieces[T any](claimed []T, within time.Duration, work func(context.Context, T)) []piece {
-	all := make([]piece, len(claimed))
-	for i, c := range claimed {
-		all[i] = func(hand context.Context) {
-			ctx, cancel := context.WithTimeout(hand, within)
-			defer cancel()
-			work(ctx, c)
+// lease keeps a claim while it is worked on.
+type lease struct {
+	lasts time.Duration
+	renew func(ctx context.Context) error // for as long again, from now
+}
+
+// hold works while the claim is kept: it is renewed every third of its time, and the work ends before a claim does that
+// could not be renewed, so that two never work on the same. Waiting for the rate limit is thus no reason to lose it.
+func (l lease) hold(ctx context.Context, work func(ctx context.Context)) {
+	ctx, cancel := context.WithCancel(ctx)
+	// safeguard: work-within-claim
+	most := l.lasts * 5 / 6
+	expiry := time.AfterFunc(most, cancel)
+	var renewing sync.WaitGroup
+	renewing.Go(func() {
+		clock := time.NewTicker(l.lasts / 3)
+		defer clock.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case at := <-clock.C:
+				if l.renew(ctx) == nil {
+					expiry.Reset(most - time.Since(at))
+				}
+			}
 		}
-	}
-	return all
+	})
+	work(ctx)
+	cancel()
+	expiry.Stop()
+	renewing.Wait()
 }
 
-// pool takes work as it has hands free: woken by its bell, or by the clock.
+// pool claims work as it has workers free, on a wake-up or at the next poll. What has failed before takes half of them
+// at most, so that it does not keep them from what would work.
 type pool struct {
-	most int
-	bell <-chan struct{}
-	idle time.Duration
-	take func(ctx context.Context, n int) ([]piece, error) // claims up to n
+	workers int
+	wakeup  <-chan struct{}
+	idle    time.Duration
+	// claim claims up to n tasks, and up to retries of them that have failed before.
+	claim func(ctx context.Context, n, retries int) ([]task, error)
 }
 
-// run takes work until ctx is done and returns when the last piece is. Pieces run under hand.
-func (p *pool) run(ctx, hand context.Context, trouble func(error)) {
-	var busy sync.WaitGroup
-	defer busy.Wait()
-	done := make(chan struct{}, p.most)
+// run claims work until ctx is done and returns when the last task is. Tasks run under workCtx.
+func (p *pool) run(ctx, workCtx context.Context, onError func(error)) {
+	var running sync.WaitGroup
+	defer running.Wait()
+	done := make(chan task, p.workers)
 	clock := time.NewTicker(p.idle)
 	defer clock.Stop()
-	for working := 0; ; {
-		if working < p.most && ctx.Err() == nil {
-			taken, err := p.take(ctx, p.most-working)
+	// safeguard: retries-half
+	half := (p.workers + 1) / 2
+	for busy, retrying := 0, 0; ; {
+		if busy < p.workers && ctx.Err() == nil {
+			free := p.workers - busy
+			claimed, err := p.claim(ctx, free, min(free, half-retrying))
 			if err != nil {
-				trouble(err)
+				onError(err)
 			}
-			for _, work := range taken {
-				working++
-				busy.Go(func() {
-					defer func() { done <- struct{}{} }()
-					work(hand)
+			for _, t := range claimed {
+				busy++
+				if t.failed {
+					retrying++
+				}
+				running.Go(func() {
+					defer func() { done <- t }()
+					t.work(workCtx)
 				})
 			}
-			if len(taken) > 0 && working < p.most {
-				continue // there may be more, and there are hands
+			if len(claimed) > 0 && busy < p.workers {
+				continue // there may be more, and there are workers free
 			}
 		}
 		select {
 		case <-ctx.Done():
 			return
-		case <-done:
-			working--
-		case <-p.bell:
+		case t := <-done:
+			busy--
+			if t.failed {
+				retrying--
+			}
+		case <-p.wakeup:
 		case <-clock.C:
 		}
 	}

@@ -2,6 +2,7 @@ package console
 
 import (
 	"context"
+	"log/slog"
 	"net/http"
 	"time"
 
@@ -10,33 +11,55 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
-// Metric is one figure of the shop, asked for whenever somebody looks.
+// Metric is one gauge or counter with its value at the time of a scrape.
 type Metric struct {
-	Name  string // in the manner of Prometheus: termed_backlog_events
-	Help  string
-	Value func(ctx context.Context) (float64, error) // with an error it is left out
+	Name    string // as Prometheus names it, for example termed_backlog_events
+	Help    string
+	Labels  map[string]string // tell metrics of one name apart; default none
+	Counter bool              // it only ever grows; default a gauge
+	Value   float64
 }
 
-// metrics answers the figures, with those of the process, in Prometheus' text format.
-func metrics(all []Metric) http.Handler {
+func (m Metric) valueType() prometheus.ValueType {
+	if m.Counter {
+		return prometheus.CounterValue
+	}
+	return prometheus.GaugeValue
+}
+
+// metrics serves the metrics, and those of the process, in Prometheus' text format.
+func metrics(read func(context.Context) ([]Metric, error), log *slog.Logger) http.Handler {
 	registry := prometheus.NewRegistry()
-	registry.MustRegister(figures(all), collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	registry.MustRegister(
+		collector{read, log},
+		collectors.NewGoCollector(),
+		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+	)
 	return promhttp.HandlerFor(registry, promhttp.HandlerOpts{})
 }
 
-// figures asks each metric at each look, so that none is kept that could be stale.
-type figures []Metric
+// collector reads all metrics at each scrape, so that no value can be stale.
+type collector struct {
+	read func(context.Context) ([]Metric, error)
+	log  *slog.Logger
+}
 
-// Describe describes nothing: the metrics are whatever Collect sends.
-func (figures) Describe(chan<- *prometheus.Desc) {}
+// Describe sends nothing, which makes the collector an unchecked one.
+func (collector) Describe(chan<- *prometheus.Desc) {}
 
-// Collect asks for each figure within a few seconds altogether.
-func (f figures) Collect(into chan<- prometheus.Metric) {
+// Collect reads all metrics, with one timeout for all of them. What cannot be read is missing.
+func (c collector) Collect(out chan<- prometheus.Metric) {
+	if c.read == nil {
+		return
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second)
 	defer cancel()
-	for _, m := range f {
-		if value, err := m.Value(ctx); err == nil {
-			into <- prometheus.MustNewConstMetric(prometheus.NewDesc(m.Name, m.Help, nil, nil), prometheus.GaugeValue, value)
-		}
+	all, err := c.read(ctx)
+	if err != nil {
+		c.log.Warn("some metrics could not be read", "error", err)
+	}
+	for _, m := range all {
+		description := prometheus.NewDesc(m.Name, m.Help, nil, m.Labels)
+		out <- prometheus.MustNewConstMetric(description, m.valueType(), m.Value)
 	}
 }

@@ -5,62 +5,119 @@ import (
 	"fmt"
 )
 
-// MaxShipments is the longest term there can be, in boxes.
+// MaxShipments is the longest term there can be, in shipments.
 const MaxShipments = 1000
 
-// ErrRefused says that a wish of an operator's cannot be: the error says why, and nothing was changed.
+// ErrRefused says that an operator's change cannot be made: the error says why, and nothing was changed.
 var ErrRefused = errors.New("refused")
 
 func refused(format string, args ...any) error {
 	return fmt.Errorf("%w: %s", ErrRefused, fmt.Sprintf(format, args...))
 }
 
-// Amended says whether an operator's wish made another page of one.
-func Amended(before, after Ledger) bool {
-	return before.Term != after.Term || before.Due != after.Due || before.Adjustment != after.Adjustment || before.Exempt != after.Exempt
+// Changed says whether an operator's change made the enrollment another one.
+func Changed(before, after Enrollment) bool {
+	return before.Term != after.Term || before.OrdersDue != after.OrdersDue ||
+		before.Adjustment != after.Adjustment || before.ClosedAs != after.ClosedAs ||
+		before.Permission.Approval != after.Permission.Approval
 }
 
-// Resize makes a subscription last so many boxes in all, the checkout's included. What was made stays made: fewer than that is
-// refused, and just as many means that it is complete now.
-func Resize(l Ledger, shipments int) (Ledger, error) {
+// SetLength makes a subscription last a number of shipments in all, the checkout's included. It cannot be less than the
+// shipments already made; equal to them, the term is complete now.
+func SetLength(s Subscription, shipments int) (Subscription, error) {
 	switch {
-	case l.State == Released || l.Exempt != "":
-		return l, refused("it is released: there is no term to be longer or shorter")
-	case l.Prepaid:
-		return l, refused("it is prepaid: Ordergroove counts it")
-	case l.Fresh():
-		return l, refused("it was not looked at yet: try again in a moment, or see `termed explain`")
+	case s.State == Released || s.IsReleasing():
+		return s, refused("it is released, so it has no term to extend or shorten")
+	case s.Prepaid:
+		return s, refused("it is prepaid: Ordergroove counts it")
+	case s.IsNew() && s.Permission.Approval != ApprovalNeeded && s.State == Attention:
+		return s, refused("it needs attention first: %s", s.Reason)
+	case s.IsNew() && s.Permission.Approval != ApprovalNeeded:
+		return s, refused("it was not synced yet: try again in a moment, or see `termed explain`")
 	case shipments < 1 || shipments > MaxShipments:
-		return l, refused("%d is no number of shipments: 1 to %d", shipments, MaxShipments)
-	case shipments < l.Boxes():
-		return l, refused("%s were made already; %d would end it now", count(l.Boxes(), "shipment"), l.Boxes())
+		return s, refused("%d is not a possible number of shipments: 1 to %d", shipments, MaxShipments)
+	// safeguard: not-below-shipped
+	case shipments < s.ShipmentsMade():
+		made := s.ShipmentsMade()
+		return s, refused("%s already made; %d would complete the term now", count(made, "shipment"), made)
 	}
-	l.Adjustment = shipments - l.AtCheckout - l.Due
-	return l, nil
+	s.Adjustment = shipments - s.CheckoutShipments - s.OrdersDue
+	return approved(s), nil
 }
 
-// LetGo releases a subscription from its term: our members are to be taken away, and nothing ends it. It stays so while its
-// product belongs to the term.
-func LetGo(l Ledger) (Ledger, error) {
-	if l.State == Released {
-		return l, refused("it is released already")
+// NeedsApproval says whether the subscription waits for a person's word: to be written, to be ended, or to be ended
+// without waiting for the throttle.
+func NeedsApproval(s Subscription) bool {
+	if s.State == Released || s.IsReleasing() {
+		return false
 	}
-	l.Exempt = l.Term
-	return l, nil
+	unshipped := s.State == Attention && s.Reason == UnshippedZero
+	return s.Permission.Approval == ApprovalNeeded || s.State == Throttled || unshipped
 }
 
-// Apply gives a subscription that is under way the length that its term has by now. What was added to it or taken from it on
-// its own account stays.
-func Apply(l Ledger, term Term) (Ledger, error) {
-	switch l.State {
-	case Released, Completed, Ended:
-		return l, refused("it is %s", l.State)
+// Approve lets a subscription that waits for a person's word be written and ended.
+func Approve(s Subscription) (Subscription, error) {
+	switch {
+	case s.State == Released || s.IsReleasing():
+		return s, refused("it is released")
+	case !NeedsApproval(s):
+		return s, refused("it needs no approval")
 	}
-	if l.Prepaid {
-		return l, refused("it is prepaid: Ordergroove counts it")
+	return approved(s), nil
+}
+
+// approved is for what an operator does on purpose. One that waited goes on at its next sync.
+func approved(s Subscription) Subscription {
+	s.Permission.Approval = ApprovalGiven
+	if s.State == AwaitingApproval || s.State == Throttled {
+		s.State = Completing
 	}
-	if l.Exempt != "" {
-		return l, refused("it is to be released")
+	return s
+}
+
+// Release takes a subscription out of its term: termed's keys are to be removed from extra_data, and the subscription
+// continues unmanaged. It stays released as long as its product is in that term.
+func Release(s Subscription) (Subscription, error) {
+	if s.State == Released {
+		return s, refused("it is already released")
 	}
-	return l.Lasting(term), nil
+	s.ClosedAs = ClosedReleased
+	s.ClosedAt = 0
+	return s, nil
+}
+
+// Enroll takes an operator's release back, also one that is not carried out yet. The enrollment goes on as one does
+// that resumes after an early cancellation: it is recounted, so what was placed meanwhile counts. Termed says whether
+// the product is in a term.
+func Enroll(s Subscription, termed bool) (Subscription, error) {
+	switch {
+	case s.ClosedAs != ClosedReleased && s.State == Released:
+		return s, refused("it was not released by an operator: %s", s.Reason)
+	case s.ClosedAs != ClosedReleased:
+		return s, refused("it is not released")
+	case !termed:
+		return s, refused("its product %s is in no term", s.SKU)
+	}
+	if s.State == Released {
+		s.State = Ended
+		s.Reason = "enrolled again by an operator"
+	}
+	s.ClosedAs = ""
+	s.ClosedAt = 0
+	return s, nil
+}
+
+// ApplyTerm gives an open enrollment the length that its term has now. What was added to it or taken from it
+// individually stays.
+func ApplyTerm(s Subscription, term Term) (Subscription, error) {
+	switch {
+	case s.State == Released, s.State == Completed, s.State == Ended:
+		return s, refused("it is %s", s.State)
+	case s.Prepaid:
+		return s, refused("it is prepaid: Ordergroove counts it")
+	case s.IsReleasing():
+		return s, refused("it is about to be released")
+	}
+	s.Enrollment = s.WithLength(term)
+	return approved(s), nil
 }

@@ -12,189 +12,189 @@ import (
 
 // six is the other term that there is, and coffee the product that no term names.
 var six = counter.Term{
-	Name: "Six", SKUs: []string{"SIX"}, Shipments: 6, FirstShipment: counter.Checkout, Keys: counter.Keys{}.WithDefaults(),
+	Name:          "Six",
+	SKUs:          []string{"SIX"},
+	Shipments:     6,
+	FirstShipment: counter.Checkout,
+	Keys:          counter.Keys{}.WithDefaults(),
 }
 
-// standing is a subscription as it stands: what we know, and what Ordergroove says.
-type standing struct {
-	term   counter.Term
-	ledger counter.Ledger
-	remote counter.Remote
+// situation is where a subscription is: what is recorded, and what Ordergroove says.
+type situation struct {
+	term     counter.Term
+	sub      counter.Subscription
+	observed counter.Observed
 }
 
-// isPrepaid is no state, but stands beside them: Ordergroove counts.
+// isPrepaid is not a state, but is treated like one here: Ordergroove counts.
 const isPrepaid counter.State = "prepaid"
 
-// states are a gift of three boxes, one of them at its checkout, in each state there is.
-var states = map[counter.State]func() standing{
-	counter.Enrolled: func() standing { return standing{gift, page(enrolled), remote("")} },
-	counter.Active: func() standing {
-		return standing{gift, page(made(1), sent(2, 1), written(1)), remote(`"1"`)}
+// situations are a gift of three shipments, one of them at its checkout, in each state.
+var situations = map[counter.State]func() situation{
+	counter.Enrolled: func() situation { return situation{gift, subscribed(enrolled), observed("")} },
+	counter.Active: func() situation {
+		return situation{gift, subscribed(placed(1), sent(2, 1), confirmed(1)), observed(`"1"`)}
 	},
-	counter.Completing: func() standing {
-		l := page(made(2), sent(2, 1, 0), written(0), cancelSent)
-		l.State = counter.Completing
-		return standing{gift, l, remote(`"0"`, hidden)}
+	counter.Completing: func() situation {
+		s := subscribed(placed(2), sent(2, 1, 0), confirmed(0), cancelRequested(1))
+		s.State = counter.Completing
+		return situation{gift, s, observed(`"0"`, hidden)}
 	},
-	counter.Completed: func() standing {
-		l := page(made(2), sent(2, 1, 0), written(0), cancelSent, completed)
-		l.Live = false
-		return standing{gift, l, remote(`"0"`, hidden, notLive)}
+	counter.Completed: func() situation {
+		s := subscribed(placed(2), sent(2, 1, 0), confirmed(0), cancelRequested(1), completed)
+		s.Live = false
+		return situation{gift, s, observed(`"0"`, hidden, notLive)}
 	},
-	counter.Ended: func() standing {
-		l := page(made(1), sent(2, 1), written(1), ended)
-		l.Live = false
-		return standing{gift, l, remote(`"1"`, notLive)}
+	counter.Ended: func() situation {
+		s := subscribed(placed(1), sent(2, 1), confirmed(1), ended)
+		s.Live = false
+		return situation{gift, s, observed(`"1"`, notLive)}
 	},
-	counter.Released: func() standing {
-		l := page(made(1), sent(2, 1), written(1), released)
-		l.Exempt, l.Reason = "Gift", "released by an operator"
-		return standing{gift, l, remote("")}
+	counter.Released: func() situation {
+		s := subscribed(placed(1), sent(2, 1), confirmed(1), released)
+		s.ClosedAs = counter.ClosedReleased
+		s.Reason = "released by an operator"
+		return situation{gift, s, observed("")}
 	},
-	isPrepaid: func() standing {
-		l := page()
-		l.Prepaid = true
-		return standing{gift, l, remote("", prepaid("cancel"))}
+	isPrepaid: func() situation {
+		s := subscribed()
+		s.Prepaid = true
+		return situation{gift, s, observed("", prepaid("cancel"))}
 	},
-	counter.Attention: func() standing {
-		l := page(made(1), sent(2, 1), written(1))
-		l.State = counter.Attention
-		return standing{gift, l, remote(`"two"`)}
+	counter.Attention: func() situation {
+		s := subscribed(placed(1), sent(2, 1), confirmed(1))
+		s.State = counter.Attention
+		return situation{gift, s, observed(`"two"`)}
 	},
 }
 
-// happenings are all that can happen to a subscription. An operator's may be refused.
-var happenings = []struct {
+// events are all that can happen to a subscription. An operator's may be refused.
+var events = []struct {
 	name string
-	do   func(*standing) error
+	do   func(*situation) error
 }{
-	{"box", func(s *standing) error { s.ledger.Made++; return nil }},
-	{"cancelled by somebody", func(s *standing) error { s.remote.Live = false; return nil }},
+	{"order", func(s *situation) error { s.sub.Placed.Orders++; return nil }},
+	{"canceled by somebody", func(s *situation) error { s.observed.Live = false; return nil }},
 	{"reactivated", reactivate("")},
 	{"reactivated, new_term", reactivate(counter.NewTerm)},
 	{"reactivated, release", reactivate(counter.ReleaseReactivation)},
-	{"swapped in its term", func(s *standing) error { s.remote.SKU = "GIFT-DECAF"; return nil }},
+	{"swapped in its term", func(s *situation) error { s.observed.SKU = "GIFT-DECAF"; return nil }},
 	{"swapped to a term", swapTo(counter.KeepShipments)},
 	{"swapped to a term, restart", swapTo(counter.Restart)},
-	{"swapped to no term", func(s *standing) error { s.remote.SKU, s.remote.Termed = "COFFEE", false; return nil }},
-	{"last box", lastBox("")},
-	{"last box, renew", lastBox(counter.RenewAtEnd)},
-	{"last box, release", lastBox(counter.ReleaseAtEnd)},
-	{"last box, swap", lastBox(counter.SwapAtEnd)},
-	{"set to 5", resize(5)},
-	{"set to what was made", func(s *standing) error { return resize(s.ledger.Boxes())(s) }},
-	{"set below what was made", func(s *standing) error { return resize(s.ledger.Boxes() - 1)(s) }},
-	{"released by an operator", func(s *standing) (err error) {
-		s.ledger, err = counter.LetGo(s.ledger)
+	{"swapped to no term", func(s *situation) error { s.observed.SKU, s.observed.Termed = "COFFEE", false; return nil }},
+	{"last order", lastOrder("")},
+	{"last order, renew", lastOrder(counter.RenewAtEnd)},
+	{"last order, release", lastOrder(counter.ReleaseAtEnd)},
+	{"last order, swap", lastOrder(counter.SwapAtEnd)},
+	{"set to 5", setLength(5)},
+	{"set to what was made", func(s *situation) error { return setLength(s.sub.ShipmentsMade())(s) }},
+	{"set below what was made", func(s *situation) error { return setLength(s.sub.ShipmentsMade() - 1)(s) }},
+	{"released by an operator", func(s *situation) (err error) {
+		s.sub, err = counter.Release(s.sub)
 		return err
 	}},
-	{"its term made 5 long, and applied", func(s *standing) (err error) {
+	{"its term made 5 long, and applied", func(s *situation) (err error) {
 		s.term.Shipments = 5
-		s.ledger, err = counter.Apply(s.ledger, s.term)
+		s.sub, err = counter.ApplyTerm(s.sub, s.term)
 		return err
 	}},
-	{"its term made 5 long", func(s *standing) error { s.term.Shipments = 5; return nil }},
-	{"its term left termed.yaml", func(s *standing) error {
-		s.term = counter.Term{Name: "Gift", Keys: gift.Keys}
-		s.remote.Termed = false
+	{"its term made 5 long", func(s *situation) error { s.term.Shipments = 5; return nil }},
+	{"its term left termed.yaml", func(s *situation) error {
+		s.term = counter.Term{Name: "Gift", Keys: gift.Keys, Removed: true}
+		s.observed.Termed = false
 		return nil
 	}},
-	{"its term called otherwise", func(s *standing) error { s.term.Name = "Presents"; return nil }},
-	{"quantity, frequency, address", func(*standing) error { return nil }},
+	{"its term renamed", func(s *situation) error { s.term.Name = "Presents"; return nil }},
+	{"quantity, frequency, address", func(*situation) error { return nil }},
 }
 
-func reactivate(how counter.OnReactivation) func(*standing) error {
-	return func(s *standing) error {
+func reactivate(how counter.OnReactivation) func(*situation) error {
+	return func(s *situation) error {
 		s.term.OnReactivation = how
-		if !s.remote.Live {
-			s.remote.Live, s.ledger.ReactivatedAt = true, 11
+		if !s.observed.Live {
+			s.observed.Live = true
+			s.sub.ReactivatedAt = 11
 		}
 		return nil
 	}
 }
 
-func swapTo(how counter.OnSwap) func(*standing) error {
-	return func(s *standing) error {
-		s.term, s.remote.SKU, s.remote.Termed = six, "SIX", true
+func swapTo(how counter.OnSwap) func(*situation) error {
+	return func(s *situation) error {
+		s.term = six
+		s.observed.SKU = "SIX"
+		s.observed.Termed = true
 		s.term.OnSwap = how
-		if s.ledger.State == counter.Released { // the store opens the page again, as of now
-			s.ledger = s.ledger.Reopen(9).Under(s.term, "SIX")
+		if next, ok := counter.Reenroll(s.sub.Enrollment, s.term.Open("SIX", "subscription.sku_swap", 9)); ok {
+			s.sub.Enrollment = next // as the store does
 		}
 		return nil
 	}
 }
 
-func lastBox(what counter.OnComplete) func(*standing) error {
-	return func(s *standing) error {
+func lastOrder(what counter.OnComplete) func(*situation) error {
+	return func(s *situation) error {
 		s.term.OnComplete, s.term.SwapTo = what, "COFFEE"
-		if s.remote.Live && s.ledger.Made < 2 {
-			s.ledger.Made = 2
+		if s.observed.Live && s.sub.Placed.Orders < 2 {
+			s.sub.Placed.Orders = 2
 		}
 		return nil
 	}
 }
 
-func resize(shipments int) func(*standing) error {
-	return func(s *standing) (err error) {
-		s.ledger, err = counter.Resize(s.ledger, shipments)
+func setLength(shipments int) func(*situation) error {
+	return func(s *situation) (err error) {
+		s.sub, err = counter.SetLength(s.sub, shipments)
 		return err
 	}
 }
 
-// settle goes from plan to plan until there is nothing to do, as a look does, and says what was changed at Ordergroove.
-func (s *standing) settle(t *testing.T) (counter.Plan, []string) {
+// settle goes from plan to plan until there is nothing to do, as a sync does, and says what was changed at Ordergroove.
+func (s *situation) settle(t *testing.T) (counter.Plan, []string) {
 	t.Helper()
-	var writes []string
-	s.remote.Extra = maps.Clone(s.remote.Extra)
+	var changes []string
+	s.observed.Extra = maps.Clone(s.observed.Extra)
 	for range 12 {
-		if s.remote.Termed && s.ledger.Fresh() { // a term begins as its product's term is
-			s.ledger = s.ledger.Under(s.term, s.remote.SKU)
+		if s.observed.Termed && s.sub.IsNew() && s.sub.State != counter.Released {
+			s.sub.Enrollment = s.sub.WithTerm(s.term, s.observed.SKU) // a term begins as its product's term is
 		}
-		plan := counter.Decide(s.term, s.ledger, s.remote)
+		s.observed.ReactivatedAt = s.sub.ReactivatedAt
+		plan := counter.Decide(s.term, s.sub.Enrollment, s.observed)
+		prepared := counter.Prepare(s.term, s.sub.Enrollment, plan, s.observed, 100)
+		s.sub.Enrollment = counter.Advance(s.term, prepared, plan, s.observed, 100)
 		switch plan.Do {
-		case counter.Rest:
-			return plan, writes
+		case counter.Settle:
+			return plan, changes
 		case counter.Recount:
-			s.remote.Recounted = true
-		case counter.Adopt:
-			s.ledger = counter.Step{Page: s.ledger, Counter: plan.Counter, Adjustment: &plan.Adjustment}.Apply(s.ledger)
-			s.ledger.Written = plan.Counter
+			s.observed.Recounted = true
 		case counter.Write:
-			s.ledger = counter.Step{Page: s.ledger, Counter: plan.Counter}.Apply(s.ledger)
-			if plan.Counter != nil {
-				s.ledger.Written = plan.Counter
-			}
 			for _, key := range slices.Sorted(maps.Keys(plan.Set)) {
-				s.remote.Extra[key] = plan.Set[key]
-				writes = append(writes, strings.TrimPrefix(key, "fulfillment_")+"="+strings.Trim(plan.Set[key], `"`))
+				s.observed.Extra[key] = plan.Set[key]
+				changes = append(changes, strings.TrimPrefix(key, "fulfillment_")+"="+strings.Trim(plan.Set[key], `"`))
 			}
 			for _, key := range plan.Unset {
-				delete(s.remote.Extra, key)
-				writes = append(writes, "-"+strings.TrimPrefix(key, "fulfillment_"))
+				delete(s.observed.Extra, key)
+				changes = append(changes, "-"+strings.TrimPrefix(key, "fulfillment_"))
 			}
 		case counter.Cancel:
-			s.ledger = counter.Step{Page: s.ledger, Cancelling: true, Blocking: plan.Blocks}.Apply(s.ledger)
-			s.remote.Live = false
-			writes = append(writes, plan.What)
-		case counter.Begin:
-			s.ledger = counter.Step{Page: s.ledger, Next: plan.Page}.Apply(s.ledger)
+			s.observed.Live = false
+			changes = append(changes, plan.What)
 		case counter.Swap:
-			s.remote.SKU, s.remote.Termed = plan.SKU, false
-			writes = append(writes, "product="+plan.SKU)
-		default:
-			t.Fatalf("no such action: %s", plan.Do)
+			s.observed.SKU = plan.SKU
+			s.observed.Termed = false
+			changes = append(changes, "product="+plan.SKU)
 		}
 	}
-	t.Fatal("it does not come to rest")
+	t.Fatal("it does not settle")
 	return counter.Plan{}, nil
 }
 
-// The policy: what becomes of a subscription in each state when each thing happens. A gift of three boxes (one at its checkout);
-// "made of all: state; changes at Ordergroove", or why it is refused.
+// The policy: what becomes of a subscription in each state when each thing happens. A gift of three shipments (one at
+// its checkout); "made of all: state; changes at Ordergroove", or why it is refused.
 var policy = map[counter.State]map[string]string{
 	counter.Enrolled: {
-		"box":                               "2 of 3: active; counter=1, termed=true",
-		"cancelled by somebody":             "1 of 3: ended; counter=2, termed=true",
+		"order":                             "2 of 3: active; counter=1, termed=true",
+		"canceled by somebody":              "1 of 3: ended; counter=2, termed=true",
 		"reactivated":                       "1 of 3: active; counter=2, termed=true",
 		"reactivated, new_term":             "1 of 3: active; counter=2, termed=true",
 		"reactivated, release":              "1 of 3: active; counter=2, termed=true",
@@ -202,23 +202,23 @@ var policy = map[counter.State]map[string]string{
 		"swapped to a term":                 "1 of 6: active; counter=5, termed=true",
 		"swapped to a term, restart":        "1 of 6: active; counter=5, termed=true",
 		"swapped to no term":                "released",
-		"last box":                          "3 of 3: completed; counter=0, hide=true, termed=true, cancel",
-		"last box, renew":                   "0 of 3: active; counter=0, termed=true, counter=3",
-		"last box, release":                 "released; counter=0, termed=true, -counter, -termed",
-		"last box, swap":                    "released; counter=0, termed=true, product=COFFEE, -counter, -termed",
-		"set to 5":                          "refused: it was not looked at yet: try again in a moment, or see `termed explain`",
-		"set to what was made":              "refused: it was not looked at yet: try again in a moment, or see `termed explain`",
-		"set below what was made":           "refused: it was not looked at yet: try again in a moment, or see `termed explain`",
+		"last order":                        "3 of 3: completed; counter=0, hide=true, termed=true, cancel",
+		"last order, renew":                 "0 of 3: active; counter=0, termed=true, counter=3",
+		"last order, release":               "released; counter=0, termed=true, -counter, -termed",
+		"last order, swap":                  "released; counter=0, termed=true, product=COFFEE, -counter, -termed",
+		"set to 5":                          "refused: it was not synced yet: try again in a moment, or see `termed explain`",
+		"set to what was made":              "refused: it was not synced yet: try again in a moment, or see `termed explain`",
+		"set below what was made":           "refused: it was not synced yet: try again in a moment, or see `termed explain`",
 		"released by an operator":           "released",
 		"its term made 5 long, and applied": "1 of 5: active; counter=4, termed=true",
 		"its term made 5 long":              "1 of 5: active; counter=4, termed=true",
 		"its term left termed.yaml":         "1 of 3: active; counter=2, termed=true",
-		"its term called otherwise":         "1 of 3: active; counter=2, termed=true",
+		"its term renamed":                  "1 of 3: active; counter=2, termed=true",
 		"quantity, frequency, address":      "1 of 3: active; counter=2, termed=true",
 	},
 	counter.Active: {
-		"box":                               "3 of 3: completed; counter=0, hide=true, cancel",
-		"cancelled by somebody":             "2 of 3: ended",
+		"order":                             "3 of 3: completed; counter=0, hide=true, cancel",
+		"canceled by somebody":              "2 of 3: ended",
 		"reactivated":                       "2 of 3: active",
 		"reactivated, new_term":             "2 of 3: active",
 		"reactivated, release":              "2 of 3: active",
@@ -226,23 +226,23 @@ var policy = map[counter.State]map[string]string{
 		"swapped to a term":                 "2 of 6: active; counter=4",
 		"swapped to a term, restart":        "0 of 6: active; counter=6",
 		"swapped to no term":                "released; -counter, -termed",
-		"last box":                          "3 of 3: completed; counter=0, hide=true, cancel",
-		"last box, renew":                   "0 of 3: active; counter=3",
-		"last box, release":                 "released; -counter, -termed",
-		"last box, swap":                    "released; product=COFFEE, -counter, -termed",
+		"last order":                        "3 of 3: completed; counter=0, hide=true, cancel",
+		"last order, renew":                 "0 of 3: active; counter=3",
+		"last order, release":               "released; -counter, -termed",
+		"last order, swap":                  "released; product=COFFEE, -counter, -termed",
 		"set to 5":                          "2 of 5: active; counter=3",
 		"set to what was made":              "2 of 2: completed; counter=0, hide=true, cancel",
-		"set below what was made":           "refused: 2 shipments were made already; 2 would end it now",
+		"set below what was made":           "refused: 2 shipments already made; 2 would complete the term now",
 		"released by an operator":           "released; -counter, -termed",
 		"its term made 5 long, and applied": "2 of 5: active; counter=3",
 		"its term made 5 long":              "2 of 3: active",
 		"its term left termed.yaml":         "2 of 3: active",
-		"its term called otherwise":         "2 of 3: active",
+		"its term renamed":                  "2 of 3: active",
 		"quantity, frequency, address":      "2 of 3: active",
 	},
 	counter.Completing: {
-		"box":                               "4 of 3: completed; cancel",
-		"cancelled by somebody":             "3 of 3: completed",
+		"order":                             "4 of 3: completed; cancel",
+		"canceled by somebody":              "3 of 3: completed",
 		"reactivated":                       "3 of 3: completed; cancel",
 		"reactivated, new_term":             "3 of 3: completed; cancel",
 		"reactivated, release":              "3 of 3: completed; cancel",
@@ -250,23 +250,23 @@ var policy = map[counter.State]map[string]string{
 		"swapped to a term":                 "3 of 6: active; counter=3, -hide",
 		"swapped to a term, restart":        "0 of 6: active; counter=6, -hide",
 		"swapped to no term":                "released; -counter, -hide, -termed",
-		"last box":                          "3 of 3: completed; cancel",
-		"last box, renew":                   "0 of 3: active; counter=3, -hide",
-		"last box, release":                 "released; -counter, -hide, -termed",
-		"last box, swap":                    "released; product=COFFEE, -counter, -hide, -termed",
+		"last order":                        "3 of 3: completed; cancel",
+		"last order, renew":                 "0 of 3: active; counter=3, -hide",
+		"last order, release":               "released; -counter, -hide, -termed",
+		"last order, swap":                  "released; product=COFFEE, -counter, -hide, -termed",
 		"set to 5":                          "3 of 5: active; counter=2, -hide",
 		"set to what was made":              "3 of 3: completed; cancel",
-		"set below what was made":           "refused: 3 shipments were made already; 3 would end it now",
+		"set below what was made":           "refused: 3 shipments already made; 3 would complete the term now",
 		"released by an operator":           "released; -counter, -hide, -termed",
 		"its term made 5 long, and applied": "3 of 5: active; counter=2, -hide",
 		"its term made 5 long":              "3 of 3: completed; cancel",
 		"its term left termed.yaml":         "3 of 3: completed; cancel",
-		"its term called otherwise":         "3 of 3: completed; cancel",
+		"its term renamed":                  "3 of 3: completed; cancel",
 		"quantity, frequency, address":      "3 of 3: completed; cancel",
 	},
 	counter.Completed: {
-		"box":                               "4 of 3: completed",
-		"cancelled by somebody":             "3 of 3: completed",
+		"order":                             "4 of 3: completed",
+		"canceled by somebody":              "3 of 3: completed",
 		"reactivated":                       "3 of 3: completed; blocked",
 		"reactivated, new_term":             "0 of 3: active; counter=3, -hide",
 		"reactivated, release":              "released; -counter, -hide, -termed",
@@ -274,23 +274,23 @@ var policy = map[counter.State]map[string]string{
 		"swapped to a term":                 "3 of 6: ended; counter=3, -hide",
 		"swapped to a term, restart":        "0 of 6: ended; counter=6, -hide",
 		"swapped to no term":                "released; -counter, -hide, -termed",
-		"last box":                          "3 of 3: completed",
-		"last box, renew":                   "3 of 3: completed",
-		"last box, release":                 "3 of 3: completed",
-		"last box, swap":                    "3 of 3: completed",
+		"last order":                        "3 of 3: completed",
+		"last order, renew":                 "3 of 3: completed",
+		"last order, release":               "3 of 3: completed",
+		"last order, swap":                  "3 of 3: completed",
 		"set to 5":                          "3 of 5: ended; counter=2, -hide",
 		"set to what was made":              "3 of 3: completed",
-		"set below what was made":           "refused: 3 shipments were made already; 3 would end it now",
+		"set below what was made":           "refused: 3 shipments already made; 3 would complete the term now",
 		"released by an operator":           "released; -counter, -hide, -termed",
 		"its term made 5 long, and applied": "refused: it is completed",
 		"its term made 5 long":              "3 of 3: completed",
 		"its term left termed.yaml":         "3 of 3: completed",
-		"its term called otherwise":         "3 of 3: completed",
+		"its term renamed":                  "3 of 3: completed",
 		"quantity, frequency, address":      "3 of 3: completed",
 	},
 	counter.Ended: {
-		"box":                               "3 of 3: completed; counter=0, hide=true",
-		"cancelled by somebody":             "2 of 3: ended",
+		"order":                             "3 of 3: completed; counter=0, hide=true",
+		"canceled by somebody":              "2 of 3: ended",
 		"reactivated":                       "2 of 3: active",
 		"reactivated, new_term":             "2 of 3: active",
 		"reactivated, release":              "2 of 3: active",
@@ -298,23 +298,23 @@ var policy = map[counter.State]map[string]string{
 		"swapped to a term":                 "2 of 6: ended; counter=4",
 		"swapped to a term, restart":        "0 of 6: ended; counter=6",
 		"swapped to no term":                "released; -counter, -termed",
-		"last box":                          "2 of 3: ended",
-		"last box, renew":                   "2 of 3: ended",
-		"last box, release":                 "2 of 3: ended",
-		"last box, swap":                    "2 of 3: ended",
+		"last order":                        "2 of 3: ended",
+		"last order, renew":                 "2 of 3: ended",
+		"last order, release":               "2 of 3: ended",
+		"last order, swap":                  "2 of 3: ended",
 		"set to 5":                          "2 of 5: ended; counter=3",
 		"set to what was made":              "2 of 2: completed; counter=0, hide=true",
-		"set below what was made":           "refused: 2 shipments were made already; 2 would end it now",
+		"set below what was made":           "refused: 2 shipments already made; 2 would complete the term now",
 		"released by an operator":           "released; -counter, -termed",
 		"its term made 5 long, and applied": "refused: it is ended",
 		"its term made 5 long":              "2 of 3: ended",
 		"its term left termed.yaml":         "2 of 3: ended",
-		"its term called otherwise":         "2 of 3: ended",
+		"its term renamed":                  "2 of 3: ended",
 		"quantity, frequency, address":      "2 of 3: ended",
 	},
 	counter.Released: {
-		"box":                               "released",
-		"cancelled by somebody":             "released",
+		"order":                             "released",
+		"canceled by somebody":              "released",
 		"reactivated":                       "released",
 		"reactivated, new_term":             "released",
 		"reactivated, release":              "released",
@@ -322,23 +322,23 @@ var policy = map[counter.State]map[string]string{
 		"swapped to a term":                 "1 of 6: active; counter=5, termed=true",
 		"swapped to a term, restart":        "1 of 6: active; counter=5, termed=true",
 		"swapped to no term":                "released",
-		"last box":                          "released",
-		"last box, renew":                   "released",
-		"last box, release":                 "released",
-		"last box, swap":                    "released",
-		"set to 5":                          "refused: it is released: there is no term to be longer or shorter",
-		"set to what was made":              "refused: it is released: there is no term to be longer or shorter",
-		"set below what was made":           "refused: it is released: there is no term to be longer or shorter",
-		"released by an operator":           "refused: it is released already",
+		"last order":                        "released",
+		"last order, renew":                 "released",
+		"last order, release":               "released",
+		"last order, swap":                  "released",
+		"set to 5":                          "refused: it is released, so it has no term to extend or shorten",
+		"set to what was made":              "refused: it is released, so it has no term to extend or shorten",
+		"set below what was made":           "refused: it is released, so it has no term to extend or shorten",
+		"released by an operator":           "refused: it is already released",
 		"its term made 5 long, and applied": "refused: it is released",
 		"its term made 5 long":              "released",
 		"its term left termed.yaml":         "released",
-		"its term called otherwise":         "released",
+		"its term renamed":                  "released",
 		"quantity, frequency, address":      "released",
 	},
 	isPrepaid: {
-		"box":                               "prepaid: active",
-		"cancelled by somebody":             "prepaid: completed; hide=true",
+		"order":                             "prepaid: active",
+		"canceled by somebody":              "prepaid: completed; hide=true",
 		"reactivated":                       "prepaid: active",
 		"reactivated, new_term":             "prepaid: active",
 		"reactivated, release":              "prepaid: active",
@@ -346,10 +346,10 @@ var policy = map[counter.State]map[string]string{
 		"swapped to a term":                 "prepaid: active",
 		"swapped to a term, restart":        "prepaid: active",
 		"swapped to no term":                "released",
-		"last box":                          "prepaid: active",
-		"last box, renew":                   "prepaid: active",
-		"last box, release":                 "prepaid: active",
-		"last box, swap":                    "prepaid: active",
+		"last order":                        "prepaid: active",
+		"last order, renew":                 "prepaid: active",
+		"last order, release":               "prepaid: active",
+		"last order, swap":                  "prepaid: active",
 		"set to 5":                          "refused: it is prepaid: Ordergroove counts it",
 		"set to what was made":              "refused: it is prepaid: Ordergroove counts it",
 		"set below what was made":           "refused: it is prepaid: Ordergroove counts it",
@@ -357,12 +357,12 @@ var policy = map[counter.State]map[string]string{
 		"its term made 5 long, and applied": "refused: it is prepaid: Ordergroove counts it",
 		"its term made 5 long":              "prepaid: active",
 		"its term left termed.yaml":         "prepaid: active",
-		"its term called otherwise":         "prepaid: active",
+		"its term renamed":                  "prepaid: active",
 		"quantity, frequency, address":      "prepaid: active",
 	},
 	counter.Attention: {
-		"box":                               "3 of 3: attention",
-		"cancelled by somebody":             "2 of 3: attention",
+		"order":                             "3 of 3: attention",
+		"canceled by somebody":              "2 of 3: attention",
 		"reactivated":                       "2 of 3: attention",
 		"reactivated, new_term":             "2 of 3: attention",
 		"reactivated, release":              "2 of 3: attention",
@@ -370,30 +370,30 @@ var policy = map[counter.State]map[string]string{
 		"swapped to a term":                 "2 of 3: attention",
 		"swapped to a term, restart":        "2 of 3: attention",
 		"swapped to no term":                "released; -counter, -termed",
-		"last box":                          "3 of 3: attention",
-		"last box, renew":                   "3 of 3: attention",
-		"last box, release":                 "3 of 3: attention",
-		"last box, swap":                    "3 of 3: attention",
+		"last order":                        "3 of 3: attention",
+		"last order, renew":                 "3 of 3: attention",
+		"last order, release":               "3 of 3: attention",
+		"last order, swap":                  "3 of 3: attention",
 		"set to 5":                          "2 of 5: attention",
 		"set to what was made":              "2 of 2: attention",
-		"set below what was made":           "refused: 2 shipments were made already; 2 would end it now",
+		"set below what was made":           "refused: 2 shipments already made; 2 would complete the term now",
 		"released by an operator":           "released; -counter, -termed",
 		"its term made 5 long, and applied": "2 of 5: attention",
 		"its term made 5 long":              "2 of 3: attention",
 		"its term left termed.yaml":         "2 of 3: attention",
-		"its term called otherwise":         "2 of 3: attention",
+		"its term renamed":                  "2 of 3: attention",
 		"quantity, frequency, address":      "2 of 3: attention",
 	},
 }
 
 func TestPolicy(t *testing.T) {
-	for state, stand := range states {
-		for _, h := range happenings {
+	for state, start := range situations {
+		for _, h := range events {
 			want, there := policy[state][h.name]
 			if !there {
 				t.Errorf("nothing says what becomes of one that is %s: %s", state, h.name)
 			}
-			s := stand()
+			s := start()
 			got := ""
 			if err := h.do(&s); errors.Is(err, counter.ErrRefused) {
 				got = err.Error()
@@ -401,7 +401,7 @@ func TestPolicy(t *testing.T) {
 				t.Fatal(err)
 			} else {
 				plan, writes := s.settle(t)
-				got = s.ledger.Show() + ": " + string(plan.State)
+				got = s.sub.Progress() + ": " + string(plan.State)
 				if plan.State == counter.Released {
 					got = string(plan.State)
 				}
@@ -413,8 +413,8 @@ func TestPolicy(t *testing.T) {
 				t.Errorf("%s: %q: %q,\nwant %q", state, h.name, got, want)
 			}
 		}
-		if len(policy[state]) != len(happenings) {
-			t.Errorf("%s has %d rows for %d happenings", state, len(policy[state]), len(happenings))
+		if len(policy[state]) != len(events) {
+			t.Errorf("%s has %d rows for %d events", state, len(policy[state]), len(events))
 		}
 	}
 }

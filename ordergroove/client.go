@@ -3,10 +3,10 @@ package ordergroove
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"math/rand/v2"
 	"net/http"
 	"net/url"
@@ -21,38 +21,15 @@ import (
 type Options struct {
 	URL               string        // base URL, without a path
 	Key               string        // x-api-key
-	RequestsPerMinute int           // of all calls together; default 5400, 90 % of what is published per IP
-	Timeout           time.Duration // of one request; default 10 s
+	RequestsPerMinute int           // limit for all calls together; default 5400, 90 % of the published limit per IP
+	Timeout           time.Duration // for one request, without the time that it waits for the limit; default 10 s
 	MaxAnswer         int64         // bytes of one answer; default 8 MiB
 	Transport         http.RoundTripper
 	Now               func() time.Time
+	Log               *slog.Logger // one line for each request, at level debug; default none
 }
 
-// Client calls the REST API. Reads are repeated briefly by themselves; a change never is, because a change is worked out
-// from a fresh read, and only its caller can read again. Every error is an *Error or the context's.
-type Client struct {
-	base      *url.URL
-	key       string
-	maxAnswer int64
-	now       func() time.Time
-	reads     *retryablehttp.Client
-	writes    *retryablehttp.Client
-	sent      *atomic.Int64
-
-	// extraDataAsText is set once the API has refused extra_data as an object: the guide sends an object, the reference
-	// types it as a string, and both must work (contract, section 2).
-	extraDataAsText atomic.Bool
-}
-
-// NewClient makes a Client; it calls nothing.
-func NewClient(o Options) (*Client, error) {
-	base, err := url.Parse(o.URL)
-	if err != nil || base.Host == "" {
-		return nil, fmt.Errorf("the api url %q is not one", o.URL)
-	}
-	if o.Key == "" {
-		return nil, errors.New("no api key")
-	}
+func (o Options) withDefaults() Options {
 	if o.RequestsPerMinute == 0 {
 		o.RequestsPerMinute = 5400
 	}
@@ -68,156 +45,189 @@ func NewClient(o Options) (*Client, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	// A burst of a second's worth smooths nothing away and keeps any minute within the published limit.
-	limiter := rate.NewLimiter(rate.Limit(float64(o.RequestsPerMinute)/60), max(1, o.RequestsPerMinute/60))
-	sent := new(atomic.Int64)
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	return o
+}
+
+// Client calls the REST API. It retries reads briefly. It never retries a change, because a change is worked out from a
+// fresh read, and only the caller can read again. Every failed call is an *Error or the context's error.
+type Client struct {
+	base      *url.URL
+	key       string
+	maxAnswer int64
+	now       func() time.Time
+	reads     *retryablehttp.Client
+	writes    *retryablehttp.Client
+	requests  *atomic.Int64
+	outcomes  *outcomes
+
+	// extraDataAsText is set once the API has rejected extra_data as an object: the guide sends an object, the reference
+	// types it as a string, and both must work (contract, section 2).
+	extraDataAsText atomic.Bool
+}
+
+// NewClient returns a Client. It makes no call.
+func NewClient(o Options) (*Client, error) {
+	base, err := url.Parse(o.URL)
+	if err != nil || base.Host == "" {
+		return nil, fmt.Errorf("invalid api_url %q", o.URL)
+	}
+	if o.Key == "" {
+		return nil, errors.New("api_key is missing")
+	}
+	o = o.withDefaults()
+	requests := new(atomic.Int64)
+	counts := new(outcomes)
 	wire := &http.Client{
-		Transport: &limited{o.Transport, &turnstile{limiter: limiter}, sent},
-		Timeout:   o.Timeout,
-		// Go would send x-api-key along to wherever a redirect points.
+		Transport: &limitedTransport{
+			next:     &loggedTransport{o.Transport, o.Log, o.Now},
+			limiter:  newLimiter(o.RequestsPerMinute, o.Now),
+			timeout:  o.Timeout,
+			now:      o.Now,
+			requests: requests,
+			outcomes: counts,
+		},
+		// Go would send x-api-key to any host that a redirect names.
+		// safeguard: no-redirects
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 	return &Client{
-		base: base, key: o.Key, maxAnswer: o.MaxAnswer, now: o.Now,
-		reads: retrying(wire, 2), writes: retrying(wire, 0), sent: sent,
+		base:      base,
+		key:       o.Key,
+		maxAnswer: o.MaxAnswer,
+		now:       o.Now,
+		reads:     newRetryClient(wire, 2),
+		// safeguard: changes-not-repeated
+		writes:   newRetryClient(wire, 0),
+		requests: requests,
+		outcomes: counts,
 	}, nil
 }
 
-// Sent returns how many requests were sent so far, repeated ones included.
-func (c *Client) Sent() int64 {
-	return c.sent.Load()
+// newLimiter allows a burst of one second's worth, which keeps any minute within the published limit.
+func newLimiter(perMinute int, now func() time.Time) *priorityLimiter {
+	perSecond := float64(perMinute) / 60
+	return &priorityLimiter{limiter: rate.NewLimiter(rate.Limit(perSecond), max(1, perMinute/60)), now: now}
 }
 
-// Close lets go of idle connections.
+// Requests returns how many requests were sent so far, retries included.
+func (c *Client) Requests() int64 {
+	return c.requests.Load()
+}
+
+// Close closes idle connections.
 func (c *Client) Close() {
 	c.reads.HTTPClient.CloseIdleConnections()
 }
 
+// Ping makes a call about nothing in particular, to find out whether Ordergroove answers and accepts the key: it asks
+// for the merchant's cancel reasons (contract, section 2).
+func (c *Client) Ping(ctx context.Context) error {
+	_, err := c.send(ctx, c.writes, request{ // what it is to find out shows at the first attempt
+		doing:  "asking for the cancel reasons",
+		method: http.MethodGet,
+		url:    c.base.JoinPath(PingPath),
+	})
+	return err
+}
+
+// PingPath is what Ping asks for.
+const PingPath = "/merchant/cancel_reason/"
+
 // Subscription reads one subscription as it is now.
 func (c *Client) Subscription(ctx context.Context, id string) (Subscription, error) {
-	return c.subscription(ctx, c.reads, call{
-		op: "reading subscription " + id, method: http.MethodGet, path: "/subscriptions/" + url.PathEscape(id) + "/", id: id,
+	return c.sendForSubscription(ctx, c.reads, id, request{
+		doing:  "reading subscription",
+		about:  slog.String("subscription", id),
+		method: http.MethodGet,
+		url:    c.base.JoinPath("/subscriptions/" + url.PathEscape(id) + "/"),
 	})
 }
 
-// UpdateExtraData overwrites the whole extra_data of a subscription, and answers the subscription as it is then.
-func (c *Client) UpdateExtraData(ctx context.Context, id string, data ExtraData) (Subscription, error) {
-	asText := c.extraDataAsText.Load()
-	answer, err := c.updateExtraData(ctx, id, data, asText)
-	if refused, ok := errors.AsType[*Error](err); ok && refused.Status == http.StatusBadRequest && refused.Fields["extra_data"] != "" {
-		// A 400 changed nothing, so the other form can follow at once.
-		if answer, err = c.updateExtraData(ctx, id, data, !asText); err == nil {
-			c.extraDataAsText.Store(!asText)
-		}
-	}
-	return answer, err
-}
-
-func (c *Client) updateExtraData(ctx context.Context, id string, data ExtraData, asText bool) (Subscription, error) {
-	form := data.Object()
-	if asText {
-		form = data.text()
-	}
-	return c.subscription(ctx, c.writes, call{
-		op: "updating extra_data of subscription " + id, method: http.MethodPatch,
-		path: "/subscriptions/" + url.PathEscape(id) + "/update/", id: id,
-		// Put together by hand: json.Marshal would compact the merchant's values and escape their HTML.
-		body: append(append([]byte(`{"extra_data":`), form...), '}'),
-	})
-}
-
-// Cancel ends a subscription. The reason is "<code>|<details>", or "" for none.
-func (c *Client) Cancel(ctx context.Context, id, reason string) (Subscription, error) {
-	body := []byte("{}")
-	if reason != "" {
-		body, _ = json.Marshal(map[string]string{"cancel_reason": reason})
-	}
-	return c.subscription(ctx, c.writes, call{
-		op: "cancelling subscription " + id, method: http.MethodPatch,
-		path: "/subscriptions/" + url.PathEscape(id) + "/cancel/", id: id, body: body,
-	})
-}
-
-// ChangeProduct gives a subscription another product, by its external id.
-func (c *Client) ChangeProduct(ctx context.Context, id, product string) (Subscription, error) {
-	body, _ := json.Marshal(map[string]string{"product": product})
-	return c.subscription(ctx, c.writes, call{
-		op: "changing the product of subscription " + id, method: http.MethodPatch,
-		path: "/subscriptions/" + url.PathEscape(id) + "/change_product/", id: id, body: body,
-	})
-}
-
-// EndAtRenewal makes a prepaid subscription end by itself when what was paid for is used up.
-func (c *Client) EndAtRenewal(ctx context.Context, id string) (Subscription, error) {
-	return c.subscription(ctx, c.writes, call{
-		op: "setting the renewal behavior of subscription " + id, method: http.MethodPatch,
-		path: "/subscriptions/" + url.PathEscape(id) + "/change_renewal_behavior/", id: id,
-		body: []byte(`{"renewal_behavior":"cancel"}`),
-	})
-}
-
-type call struct {
-	op     string // for people: "cancelling subscription 51a3…"
+type request struct {
+	doing  string    // for errors and the log: "canceling subscription"
+	about  slog.Attr // what it is about: a subscription, an order or a product; the zero value is nothing
 	method string
-	path   string
-	url    *url.URL // instead of path
-	id     string   // the subscription it is about
-	body   []byte
+	url    *url.URL
+	body   []byte // nil for none
 }
 
-func (c *Client) subscription(ctx context.Context, with *retryablehttp.Client, k call) (Subscription, error) {
-	body, err := c.do(ctx, with, k)
+// what says what is being done, for errors: "canceling subscription 51a3…".
+func (r request) what() string {
+	return what(r.doing, r.about)
+}
+
+func what(doing string, about slog.Attr) string {
+	if about.Key == "" {
+		return doing
+	}
+	return doing + " " + about.Value.String()
+}
+
+// sendForSubscription sends a request whose answer must be the subscription with the given id.
+func (c *Client) sendForSubscription(
+	ctx context.Context, client *retryablehttp.Client, id string, r request,
+) (Subscription, error) {
+	body, err := c.send(ctx, client, r)
 	if err != nil {
 		return Subscription{}, err
 	}
-	s, err := readSubscription(body, k.id)
+	s, err := readSubscription(body, id)
 	if err != nil {
-		return Subscription{}, noAnswer(k.op, fmt.Errorf("%w: %w", errUnreadable, err))
+		return Subscription{}, unavailable(r.what(), fmt.Errorf("%w: %w", ErrUnreadable, err))
 	}
 	return s, nil
 }
 
-// do sends one call and returns the body of a 2xx answer.
-func (c *Client) do(ctx context.Context, with *retryablehttp.Client, k call) ([]byte, error) {
-	if k.url == nil {
-		k.url = c.base.JoinPath(k.path)
-	}
-	var payload any // a nil []byte would be sent as an empty body
-	if k.body != nil {
-		payload = k.body
-	}
-	request, err := retryablehttp.NewRequestWithContext(ctx, k.method, k.url.String(), payload)
+// send sends a request and returns the body of a 2xx answer.
+func (c *Client) send(ctx context.Context, client *retryablehttp.Client, r request) ([]byte, error) {
+	httpRequest, err := c.newHTTPRequest(withCall(ctx, r), r)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", k.op, err)
+		return nil, fmt.Errorf("%s: %w", r.what(), err)
 	}
-	request.Header.Set("x-api-key", c.key)
-	request.Header.Set("X-OG-API-VERSION", "2") // cursor pagination
-	request.Header.Set("Accept", "application/json")
-	if k.body != nil {
-		request.Header.Set("Content-Type", "application/json")
-	}
-	response, err := with.Do(request)
+	response, err := client.Do(httpRequest)
 	if err != nil {
-		if response != nil { // it came just as its caller gave up
+		if response != nil { // it arrived in the moment the caller gave up
 			response.Body.Close()
 		}
-		return nil, noAnswer(k.op, transportCause(err))
+		return nil, unavailable(r.what(), transportCause(err))
 	}
 	defer response.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(response.Body, c.maxAnswer+1))
 	if response.StatusCode/100 != 2 {
-		return nil, statusError(k.op, response, body, c.now())
+		return nil, statusError(r.what(), response, body, c.now())
 	}
 	if err != nil {
-		return nil, noAnswer(k.op, fmt.Errorf("%w: %w", errUnreadable, err))
+		return nil, unavailable(r.what(), fmt.Errorf("%w: %w", ErrUnreadable, err))
 	}
+	// safeguard: answer-cap
 	if int64(len(body)) > c.maxAnswer {
-		return nil, noAnswer(k.op, fmt.Errorf("%w: over %d bytes", errUnreadable, c.maxAnswer))
+		return nil, unavailable(r.what(), fmt.Errorf("%w: over %d bytes", ErrUnreadable, c.maxAnswer))
 	}
 	return bytes.Clone(body), nil
 }
 
-// transportCause drops the request's address from an error: what was being done is said already.
+func (c *Client) newHTTPRequest(ctx context.Context, r request) (*retryablehttp.Request, error) {
+	var body any // a nil []byte would be sent as an empty body
+	if r.body != nil {
+		body = r.body
+	}
+	httpRequest, err := retryablehttp.NewRequestWithContext(ctx, r.method, r.url.String(), body)
+	if err != nil {
+		return nil, err
+	}
+	httpRequest.Header.Set("x-api-key", c.key)
+	httpRequest.Header.Set("X-OG-API-VERSION", "2") // cursor pagination
+	httpRequest.Header.Set("Accept", "application/json")
+	if r.body != nil {
+		httpRequest.Header.Set("Content-Type", "application/json")
+	}
+	return httpRequest, nil
+}
+
+// transportCause drops the URL from an error: the message already says what was being done.
 func transportCause(err error) error {
 	if u, ok := errors.AsType[*url.Error](err); ok {
 		return u.Err
@@ -225,56 +235,90 @@ func transportCause(err error) error {
 	return err
 }
 
-// limited makes every request, a repeated one too, wait for its turn.
-type limited struct {
-	next http.RoundTripper
-	turn *turnstile
-	sent *atomic.Int64
+// limitedTransport makes every request, retries included, wait for the rate limit, and counts it. A request has its
+// whole timeout once it is sent.
+type limitedTransport struct {
+	next     http.RoundTripper
+	limiter  *priorityLimiter
+	timeout  time.Duration
+	now      func() time.Time
+	requests *atomic.Int64
+	outcomes *outcomes
 }
 
-func (l *limited) RoundTrip(r *http.Request) (*http.Response, error) {
-	if err := l.turn.wait(r.Context()); err != nil {
+func (t *limitedTransport) RoundTrip(r *http.Request) (*http.Response, error) {
+	over, err := t.limiter.Wait(r.Context())
+	if err != nil {
 		if r.Body != nil {
 			r.Body.Close()
 		}
 		return nil, err
 	}
-	l.sent.Add(1)
-	return l.next.RoundTrip(r)
+	t.requests.Add(1)
+	// safeguard: timeout-after-wait
+	ctx, cancel := context.WithTimeoutCause(r.Context(), t.timeout, errTimeout)
+	response, err := t.next.RoundTrip(r.WithContext(ctx))
+	t.outcomes.add(outcomeOf(r.Context(), response, err))
+	if err != nil {
+		over(false, 0)
+		cancel()
+		if errors.Is(err, context.DeadlineExceeded) && r.Context().Err() == nil {
+			err = errTimeout
+		}
+		return nil, err
+	}
+	over(response.StatusCode == http.StatusTooManyRequests, readRetryAfter(response.Header.Get("Retry-After"), t.now()))
+	response.Body = &timedBody{response.Body, cancel}
+	return response, nil
 }
 
-// CloseIdleConnections passes the wish on; http.Client looks for it on the outermost transport only.
-func (l *limited) CloseIdleConnections() {
-	if t, ok := l.next.(interface{ CloseIdleConnections() }); ok {
-		t.CloseIdleConnections()
+// errTimeout says that Ordergroove did not answer in time.
+var errTimeout = errors.New("no answer in time")
+
+// timedBody is an answer's body, of which the reading has to end in time, too.
+type timedBody struct {
+	io.ReadCloser
+	cancel context.CancelFunc
+}
+
+// Close ends the request's timeout.
+func (b *timedBody) Close() error {
+	defer b.cancel()
+	return b.ReadCloser.Close()
+}
+
+// CloseIdleConnections forwards the call, because http.Client makes it on the outermost transport only.
+func (t *limitedTransport) CloseIdleConnections() {
+	if next, ok := t.next.(interface{ CloseIdleConnections() }); ok {
+		next.CloseIdleConnections()
 	}
 }
 
-// retrying wraps the one http.Client: most is how often a request is repeated.
-func retrying(wire *http.Client, most int) *retryablehttp.Client {
+// newRetryClient wraps the one http.Client. Retries is how often a request is sent again at most.
+func newRetryClient(wire *http.Client, retries int) *retryablehttp.Client {
 	client := retryablehttp.NewClient()
 	client.HTTPClient = wire
-	client.Logger = nil // its default prints addresses
-	client.RetryMax = most
-	client.CheckRetry = worthRepeating
-	client.Backoff = shortPause
-	client.ErrorHandler = retryablehttp.PassthroughErrorHandler // or the last answer is lost
+	client.Logger = nil // its default logs URLs
+	client.RetryMax = retries
+	client.CheckRetry = shouldRetry
+	client.Backoff = readBackoff
+	client.ErrorHandler = retryablehttp.PassthroughErrorHandler // without it the last answer is lost
 	return client
 }
 
-// worthRepeating allows the short repeats of a read: for an answer that did not come, or a 5xx. 423 and 429 are left to
-// the caller's schedule, which honours Retry-After.
-func worthRepeating(ctx context.Context, response *http.Response, err error) (bool, error) {
+// shouldRetry allows the short retries of a read: after a broken connection or a 5xx. 423 and 429 are left to the
+// caller's schedule, which honors Retry-After, and so is a call that hangs: it would hang three times as long.
+func shouldRetry(ctx context.Context, response *http.Response, err error) (bool, error) {
 	if ctx.Err() != nil {
 		return false, ctx.Err()
 	}
 	if err != nil {
-		return true, nil
+		return !errors.Is(err, errTimeout), nil // the error is the reason to retry
 	}
 	return response.StatusCode >= 500 && response.StatusCode != http.StatusNotImplemented, nil
 }
 
-func shortPause(_, _ time.Duration, attempt int, _ *http.Response) time.Duration {
+func readBackoff(_, _ time.Duration, attempt int, _ *http.Response) time.Duration {
 	ceiling := 100 * time.Millisecond << attempt
 	return ceiling/2 + rand.N(ceiling/2)
 }

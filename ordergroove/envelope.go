@@ -10,14 +10,14 @@ import (
 	"unicode"
 )
 
-// Head is what an event says of itself: enough to file it.
+// Head is what the inbox needs to know of an event.
 type Head struct {
 	ID      string // Ordergroove's event id
-	Type    string // as it was sent; see Canonical
+	Type    string // as Ordergroove sent it; see Canonical
 	Created int64  // unix seconds; 0 where the event does not say
 }
 
-// Envelope is one event whole: its head and what it is about.
+// Envelope is a whole event: its head and the object that it is about.
 type Envelope struct {
 	Head
 	Object   json.RawMessage // data.object
@@ -31,14 +31,53 @@ type Item struct {
 	Subscription string // "" for a one-time item
 	Product      string // external product id: the SKU
 	Customer     string
+	Quantity     int // 0 where it does not say
 }
 
 type snapshot struct {
-	Items []Item `json:"items"`
+	Items     []Item    `json:"items"`
+	Addresses []Address `json:"addresses"`
 }
 
-// ParseHead reads the head of an event. It is strict about JSON (one document, nothing behind it) and lenient about
-// everything else; an event without id or type is an error.
+// Address is what we read of an address: what a new one may need (contract, section 2).
+type Address struct {
+	ID        string
+	FirstName string
+	LastName  string
+	City      string
+	State     string // state_province_code
+	Zip       string
+	Phone     string
+}
+
+// UnmarshalJSON reads an address from the wire.
+func (a *Address) UnmarshalJSON(raw []byte) error {
+	var wire struct {
+		ID        text `json:"public_id"`
+		FirstName text `json:"first_name"`
+		LastName  text `json:"last_name"`
+		City      text `json:"city"`
+		State     text `json:"state_province_code"`
+		Zip       text `json:"zip_postal_code"`
+		Phone     text `json:"phone"`
+	}
+	if err := json.Unmarshal(raw, &wire); err != nil {
+		return err
+	}
+	*a = Address{
+		ID:        string(wire.ID),
+		FirstName: string(wire.FirstName),
+		LastName:  string(wire.LastName),
+		City:      string(wire.City),
+		State:     string(wire.State),
+		Zip:       string(wire.Zip),
+		Phone:     string(wire.Phone),
+	}
+	return nil
+}
+
+// ParseHead reads the head of an event. It is strict about JSON (one document, nothing after it) and lenient about
+// everything else. An event without an id or a type is an error.
 func ParseHead(body []byte) (Head, error) {
 	var wire struct {
 		ID      text            `json:"id"`
@@ -46,18 +85,18 @@ func ParseHead(body []byte) (Head, error) {
 		Created json.RawMessage `json:"created"`
 	}
 	if err := json.Unmarshal(body, &wire); err != nil {
-		return Head{}, fmt.Errorf("reading the event: %w", syntaxOnly(err))
+		return Head{}, fmt.Errorf("reading an event: %w", syntaxOnly(err))
 	}
 	if wire.ID == "" || len(wire.ID) > 256 {
-		return Head{}, errors.New("reading the event: it has no id, or none that is one")
+		return Head{}, errors.New("reading an event: missing or invalid event id")
 	}
 	if wire.Type == "" {
-		return Head{}, errors.New("reading the event: it has no type")
+		return Head{}, errors.New("reading an event: missing event type")
 	}
 	return Head{ID: string(wire.ID), Type: string(wire.Type), Created: unixSeconds(wire.Created)}, nil
 }
 
-// ParseEnvelope reads a whole event. Snapshots are read where they are documented: beside data, and inside it.
+// ParseEnvelope reads a whole event. It reads snapshots in both documented places: beside data, and inside it.
 func ParseEnvelope(body []byte) (Envelope, error) {
 	head, err := ParseHead(body)
 	if err != nil {
@@ -74,14 +113,15 @@ func ParseEnvelope(body []byte) (Envelope, error) {
 		return Envelope{}, fmt.Errorf("reading %s: %w", head.Type, syntaxOnly(err))
 	}
 	if len(wire.Data.Object) == 0 || bytes.Equal(wire.Data.Object, []byte("null")) {
-		return Envelope{}, fmt.Errorf("reading %s: it has no data.object", head.Type)
+		return Envelope{}, fmt.Errorf("reading %s: data.object is missing", head.Type)
 	}
 	envelope := Envelope{Head: head, Object: wire.Data.Object}
 	for _, raw := range []json.RawMessage{wire.Snapshot, wire.Data.Snapshot} {
-		// A snapshot is an extra: one that cannot be read is as good as none, since the API has the same facts.
+		// A snapshot is optional, because the API has the same facts: an unreadable one is ignored.
 		var s snapshot
 		if len(raw) > 0 && json.Unmarshal(raw, &s) == nil {
 			envelope.snapshot.Items = append(envelope.snapshot.Items, s.Items...)
+			envelope.snapshot.Addresses = append(envelope.snapshot.Addresses, s.Addresses...)
 		}
 	}
 	return envelope, nil
@@ -102,7 +142,7 @@ func (e Envelope) Item() (Item, error) {
 	if err := json.Unmarshal(e.Object, &i); err != nil {
 		return Item{}, fmt.Errorf("reading the item of %s: %w", e.Type, syntaxOnly(err))
 	}
-	if i.Subscription == "" { // a one-time item: nothing else of it is asked for
+	if i.Subscription == "" { // a one-time item: nobody needs the rest of it
 		return i, nil
 	}
 	return i, errors.Join(checkID("subscription", i.Subscription), checkID("order", i.Order))
@@ -119,8 +159,19 @@ func (e Envelope) OrderID() (string, error) {
 	return string(order.ID), checkID("order", string(order.ID))
 }
 
-// SnapshotItems returns the items of one order that the snapshot holds, and whether it holds any; without any they have
-// to be asked for.
+// OrderCustomer reads the customer of an order event's object; "" where it does not say.
+func (e Envelope) OrderCustomer() (string, error) {
+	var order struct {
+		Customer text `json:"customer"`
+	}
+	if err := json.Unmarshal(e.Object, &order); err != nil {
+		return "", fmt.Errorf("reading the order of %s: %w", e.Type, syntaxOnly(err))
+	}
+	return string(order.Customer), nil
+}
+
+// SnapshotItems returns the snapshot's items of one order, and whether there are any. Without any, the API must be
+// asked.
 func (e Envelope) SnapshotItems(order string) ([]Item, bool) {
 	var items []Item
 	for _, item := range e.snapshot.Items {
@@ -131,23 +182,43 @@ func (e Envelope) SnapshotItems(order string) ([]Item, bool) {
 	return items, len(items) > 0
 }
 
-// UnmarshalJSON reads an item as the wire has it. Ids may be numbers; an order or subscription may be null.
+// SnapshotAddress returns the snapshot's address with an id, and whether there is one.
+func (e Envelope) SnapshotAddress(id string) (Address, bool) {
+	for _, a := range e.snapshot.Addresses {
+		if a.ID == id {
+			return a, true
+		}
+	}
+	return Address{}, false
+}
+
+// UnmarshalJSON reads an item from the wire. Ids may be numbers, and an order or subscription may be null.
 func (i *Item) UnmarshalJSON(raw []byte) error {
 	var wire struct {
-		ID           text `json:"public_id"`
-		Order        text `json:"order"`
-		Subscription text `json:"subscription"`
-		Product      text `json:"product"`
-		Customer     text `json:"customer"`
+		ID           text            `json:"public_id"`
+		Order        text            `json:"order"`
+		Subscription text            `json:"subscription"`
+		Product      text            `json:"product"`
+		Customer     text            `json:"customer"`
+		Quantity     json.RawMessage `json:"quantity"`
 	}
 	if err := json.Unmarshal(raw, &wire); err != nil {
 		return err
 	}
-	*i = Item{string(wire.ID), string(wire.Order), string(wire.Subscription), string(wire.Product), string(wire.Customer)}
+	*i = Item{
+		ID:           string(wire.ID),
+		Order:        string(wire.Order),
+		Subscription: string(wire.Subscription),
+		Product:      string(wire.Product),
+		Customer:     string(wire.Customer),
+	}
+	if json.Unmarshal(wire.Quantity, &i.Quantity) != nil {
+		i.Quantity = 0 // nothing that must be right depends on it
+	}
 	return nil
 }
 
-// text is a string that the sender may also spell as a number; null is "".
+// text is a string that the sender may also write as a number; null is "".
 type text string
 
 func (t *text) UnmarshalJSON(raw []byte) error {
@@ -159,7 +230,7 @@ func (t *text) UnmarshalJSON(raw []byte) error {
 		return err
 	}
 	if strings.ContainsFunc(string(*t), unicode.IsControl) {
-		return errors.New("a control character where there can be none") // PostgreSQL would not store it either
+		return errors.New("unexpected control character") // PostgreSQL would not store it either
 	}
 	return nil
 }
@@ -171,30 +242,29 @@ func unixSeconds(raw json.RawMessage) int64 {
 	}
 	whole, _, _ := strings.Cut(string(t), ".")
 	n, err := strconv.ParseInt(whole, 10, 64)
-	if err != nil || n < 0 || n > 1<<40 { // far beyond any date, and short of overflow in milliseconds
+	if err != nil || n < 0 || n > 1<<40 { // later than any real date; still no overflow in milliseconds
 		return 0
 	}
 	return n
 }
 
-// checkID refuses an id that could not be part of a path. Ids come from signed payloads; this keeps a mistake from
-// becoming a call to another address.
+// checkID rejects an id that cannot be part of a path. Ids come from signed payloads, but a mistake in one must not
+// become a call to another path.
 func checkID(what, id string) error {
 	switch {
 	case id == "":
 		return fmt.Errorf("the %s has no id", what)
-	case len(id) > 128, strings.Trim(id, ".") == "", strings.ContainsFunc(id, unfitForID):
-		return fmt.Errorf("the %s's id is not one", what)
+	case len(id) > 128, strings.Trim(id, ".") == "", strings.ContainsFunc(id, isInvalidInID):
+		return fmt.Errorf("the %s has an invalid id", what)
 	}
 	return nil
 }
 
-func unfitForID(r rune) bool {
+func isInvalidInID(r rune) bool {
 	return r <= ' ' || r > '~' || strings.ContainsRune(`/\?#%"<>`, r)
 }
 
-// syntaxOnly keeps what went wrong and where, and drops what was there: a decoding error quotes the payload, and
-// payloads hold personal data.
+// syntaxOnly keeps what went wrong and where, and drops the quoted payload, because payloads hold personal data.
 func syntaxOnly(err error) error {
 	if syntax, ok := errors.AsType[*json.SyntaxError](err); ok {
 		return fmt.Errorf("not one JSON document (byte %d)", syntax.Offset)
@@ -202,5 +272,5 @@ func syntaxOnly(err error) error {
 	if mismatch, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
 		return fmt.Errorf("field %q has another type than expected (byte %d)", mismatch.Field, mismatch.Offset)
 	}
-	return errors.New("not readable")
+	return errors.New("unreadable")
 }

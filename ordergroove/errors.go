@@ -12,38 +12,52 @@ import (
 	"unicode"
 )
 
-// What callers branch on; every *Error is exactly one of them.
+// The errors that callers branch on. Every *Error is exactly one of them.
 var (
-	ErrUnauthorized = errors.New("the api key is refused")   // 401, 403: wrong for every call
-	ErrNotFound     = errors.New("not there")                // 404
-	ErrRejected     = errors.New("refused")                  // 400 and other 4xx: the same call can never work
-	ErrBusy         = errors.New("in use")                   // 423: somebody else is changing it
-	ErrThrottled    = errors.New("too many requests")        // 429
-	ErrUnavailable  = errors.New("no answer that counts")    // 5xx, timeout, connection error, unreadable 2xx
-	errUnreadable   = errors.New("the answer is unreadable") // a cause of ErrUnavailable
+	ErrUnauthorized = errors.New("API key refused for this call") // 401, 403; perhaps for every other
+	ErrNotFound     = errors.New("not found")                     // 404
+	ErrRejected     = errors.New("request rejected")              // 400 and other 4xx: the same call can never work
+	ErrBusy         = errors.New("resource in use")               // 423: another change of it is under way
+	ErrThrottled    = errors.New("rate limited")                  // 429
+	ErrUnavailable  = errors.New("Ordergroove unavailable")       // 5xx, timeout, connection error, unreadable 2xx
 )
 
-// Error is a call that did not do what it was to do.
+// ErrNotSent is a cause of an error of a call that never left this process: it has had no effect.
+var ErrNotSent = errors.New("not sent")
+
+// notSentError reads as the error that it is, and is ErrNotSent besides.
+type notSentError struct{ error }
+
+func (e notSentError) Unwrap() error        { return e.error }
+func (e notSentError) Is(target error) bool { return target == ErrNotSent }
+
+// NotSent says of an error that the call was not sent.
+func NotSent(err error) error { return notSentError{err} }
+
+// ErrUnreadable is a cause of ErrUnavailable: Ordergroove answered, and the answer cannot be read.
+var ErrUnreadable = errors.New("unreadable answer")
+
+// Error is a call that failed.
 type Error struct {
-	Op         string            // what was being done: "cancelling subscription 51a3…"
+	Doing      string            // what was being done: "canceling subscription 51a3…"
 	Status     int               // HTTP status; 0 where there was no answer
-	Words      string            // Ordergroove's own words, shortened
-	Fields     map[string]string // a 400's words by field
-	RetryAfter time.Duration     // what the answer asked for; 0 where it did not ask
+	Detail     string            // Ordergroove's own explanation, shortened
+	Fields     map[string]string // the explanation of a 400, by field
+	RetryAfter time.Duration     // how long the answer asked us to wait; 0 where it did not ask
 
 	kind  error
 	cause error
 }
 
-// Error says what was being done, what came back, and in whose words.
+// Error says what was being done, what came back, and how Ordergroove explained it.
 func (e *Error) Error() string {
 	var s strings.Builder
-	s.WriteString(e.Op + ": " + e.kind.Error())
+	s.WriteString(e.Doing + ": " + e.kind.Error())
 	if e.Status != 0 {
-		fmt.Fprintf(&s, " (%d)", e.Status)
+		fmt.Fprintf(&s, " (HTTP %d)", e.Status)
 	}
-	if e.Words != "" {
-		s.WriteString(": " + e.Words)
+	if e.Detail != "" {
+		s.WriteString(": " + e.Detail)
 	}
 	if e.cause != nil {
 		s.WriteString(": " + e.cause.Error())
@@ -51,7 +65,7 @@ func (e *Error) Error() string {
 	return s.String()
 }
 
-// Unwrap gives the sentinel and the cause.
+// Unwrap returns the sentinel and the cause.
 func (e *Error) Unwrap() []error {
 	if e.cause == nil {
 		return []error{e.kind}
@@ -59,7 +73,7 @@ func (e *Error) Unwrap() []error {
 	return []error{e.kind, e.cause}
 }
 
-// Temporary says whether the same call may work later, without anybody doing anything.
+// Temporary says whether the same call may work later by itself.
 func Temporary(err error) bool {
 	return errors.Is(err, ErrBusy) || errors.Is(err, ErrThrottled) || errors.Is(err, ErrUnavailable)
 }
@@ -72,36 +86,45 @@ func RetryAfter(err error) time.Duration {
 	return 0
 }
 
-func noAnswer(op string, cause error) *Error {
-	return &Error{Op: op, kind: ErrUnavailable, cause: cause}
+func unavailable(doing string, cause error) *Error {
+	return &Error{Doing: doing, kind: ErrUnavailable, cause: cause}
 }
 
 // statusError reads a non-2xx answer (contract, section 2, "Errors").
-func statusError(op string, response *http.Response, body []byte, now time.Time) *Error {
-	e := &Error{Op: op, Status: response.StatusCode, kind: kindOf(response.StatusCode)}
-	e.Fields = readFields(body)
-	e.Words = joinFields(e.Fields)
-	e.RetryAfter = readRetryAfter(response.Header.Get("Retry-After"), now)
-	return e
+func statusError(doing string, response *http.Response, body []byte, now time.Time) *Error {
+	fields := readFields(body)
+	return &Error{
+		Doing:      doing,
+		Status:     response.StatusCode,
+		Detail:     joinFields(fields),
+		Fields:     fields,
+		RetryAfter: readRetryAfter(response.Header.Get("Retry-After"), now),
+		kind:       kindOf(response.StatusCode, fields != nil),
+	}
 }
 
-func kindOf(status int) error {
+// kindOf says which of the errors an answer is. Ordergroove explains what it refuses, in JSON: an answer without an
+// explanation is that of a proxy in between, which says nothing about the object.
+func kindOf(status int, explained bool) error {
 	switch {
 	case status == http.StatusUnauthorized, status == http.StatusForbidden:
 		return ErrUnauthorized
-	case status == http.StatusNotFound:
-		return ErrNotFound
 	case status == http.StatusLocked:
 		return ErrBusy
 	case status == http.StatusTooManyRequests:
 		return ErrThrottled
 	case status == http.StatusRequestTimeout, status < 400, status >= 500:
-		return ErrUnavailable // a redirect too: nothing we call redirects, so it is something in between that answered
+		return ErrUnavailable // a redirect too: the API never redirects
+	// safeguard: foreign-refusal
+	case !explained:
+		return ErrUnavailable
+	case status == http.StatusNotFound:
+		return ErrNotFound
 	}
 	return ErrRejected
 }
 
-// readFields reads {"field": "words"} and {"field": ["words", …]}; anything else has no words of Ordergroove's.
+// readFields reads {"field": "text"} and {"field": ["text", …]}; any other body explains nothing.
 func readFields(body []byte) map[string]string {
 	var raw map[string]json.RawMessage
 	if json.Unmarshal(body, &raw) != nil {
@@ -122,19 +145,19 @@ func readFields(body []byte) map[string]string {
 }
 
 func joinFields(fields map[string]string) string {
-	words := make([]string, 0, len(fields))
+	details := make([]string, 0, len(fields))
 	for name, text := range fields {
 		if name == "detail" || name == "details" {
-			words = append(words, text)
+			details = append(details, text)
 			continue
 		}
-		words = append(words, name+": "+text)
+		details = append(details, name+": "+text)
 	}
-	slices.Sort(words)
-	return shorten(printable(strings.Join(words, "; ")), 300)
+	slices.Sort(details)
+	return shorten(printable(strings.Join(details, "; ")), 300)
 }
 
-// printable drops control characters: the words go into a database and onto a terminal.
+// printable drops control characters, because the text goes into a database and onto a terminal.
 func printable(s string) string {
 	return strings.Map(func(r rune) rune {
 		if unicode.IsControl(r) {
@@ -144,14 +167,14 @@ func printable(s string) string {
 	}, s)
 }
 
-func shorten(s string, most int) string {
-	if len(s) <= most {
+func shorten(s string, limit int) string {
+	if len(s) <= limit {
 		return s
 	}
-	return strings.ToValidUTF8(s[:most], "") + "…"
+	return strings.ToValidUTF8(s[:limit], "") + "…"
 }
 
-// readRetryAfter reads both of the header's forms; what cannot be read asks for nothing.
+// readRetryAfter reads both forms of the header; a value that cannot be read means 0.
 func readRetryAfter(value string, now time.Time) time.Duration {
 	if seconds, err := strconv.ParseInt(strings.TrimSpace(value), 10, 32); err == nil {
 		return max(0, time.Duration(seconds)*time.Second)

@@ -1,7 +1,7 @@
 package ordergroove
 
-// Event types we act on (contract, section 1). Both documented spellings of a type mean the same event; Canonical folds
-// them.
+// The event types that we act on (contract, section 1). Two spellings of a type can be documented; Canonical maps both
+// to the constant.
 const (
 	SubscriptionCreate     = "subscription.create"
 	SubscriptionCancel     = "subscription.cancel"
@@ -9,10 +9,16 @@ const (
 	SubscriptionChangeLive = "subscription.change_live"
 	SubscriptionSKUSwap    = "subscription.sku_swap"
 	OrderSuccess           = "order.success"
+	OrderCreate            = "order.create"
+	OrderReminder          = "order.reminder"
+	OrderSkipped           = "order.skip_order"
+	OrderCanceled          = "order.cancel"
+	OrderDateChanged       = "order.change_next_order_date"
+	ItemCreate             = "item.create"
 	ItemPlaced             = "item.successfully_placed"
 )
 
-// eventTypes holds every event type of the contract, in its order.
+// eventTypes are the event types of the contract, in its order.
 var eventTypes = []string{
 	SubscriptionCreate, "subscription.created",
 	SubscriptionCancel, "subscription.cancelled",
@@ -22,17 +28,17 @@ var eventTypes = []string{
 	"subscription.change_quantity",
 	"subscription.change_frequency",
 	OrderSuccess,
-	"order.create",
-	"order.cancel",
+	OrderCreate,
+	OrderCanceled,
 	"order.reject",
-	"order.skip_order",
+	OrderSkipped,
 	"order.send_now",
 	"order.delete",
-	"order.reminder",
+	OrderReminder,
 	"order.generic_error",
 	"order.retryable_placement_failure",
-	"order.change_next_order_date",
-	"item.create",
+	OrderDateChanged,
+	ItemCreate,
 	"item.remove",
 	"item.sku_swap",
 	ItemPlaced,
@@ -47,7 +53,7 @@ var knownTypes = func() map[string]bool {
 	return known
 }()
 
-// EventTypes lists every event type that the contract names, both spellings of those that have two.
+// EventTypes returns every event type that the contract names, in both spellings where there are two.
 func EventTypes() []string {
 	return append([]string(nil), eventTypes...)
 }
@@ -57,7 +63,7 @@ func KnownType(eventType string) bool {
 	return knownTypes[eventType]
 }
 
-// Canonical returns the spelling that this package has a constant for.
+// Canonical returns the spelling for which this package has a constant.
 func Canonical(eventType string) string {
 	switch eventType {
 	case "subscription.created":

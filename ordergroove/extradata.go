@@ -6,27 +6,29 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"regexp"
 	"slices"
+	"strings"
 )
 
-// ErrExtraData says that a subscription's extra_data is not an object in any documented form, so that nothing can be
-// added to it without losing what is there.
+// ErrExtraData says that a subscription's extra_data is not an object in any documented form. Nothing can be added to
+// it without losing what it holds.
 var ErrExtraData = errors.New("extra_data is not a JSON object")
 
-// ExtraData is a subscription's extra_data: an ordered list of members whose names and values are the bytes that came.
-// The values are the merchant's own and go back exactly as they were (contract, section 2), so none is ever decoded into
-// a Go value: no float64, no HTML escaping, no re-ordering.
+// ExtraData is a subscription's extra_data: an ordered list of keys and values, each kept as the bytes that were
+// received. The values are the merchant's own and go back exactly as they were (contract, section 2), so none is ever
+// decoded into a Go value: no float64, no HTML escaping, no reordering.
 type ExtraData struct {
-	members []member
+	fields []field
 }
 
-type member struct {
-	name  string          // decoded, to look it up
-	raw   json.RawMessage // the name as it was spelled, quotes included
+type field struct {
+	key   string          // decoded, for lookups
+	raw   json.RawMessage // the key as it was spelled, quotes included
 	value json.RawMessage
 }
 
-// ParseExtraData understands every form the contract lists: a JSON object, a string holding one, null, and "".
+// ParseExtraData reads every form that the contract lists: a JSON object, a string that holds one, null, and "".
 func ParseExtraData(raw json.RawMessage) (ExtraData, error) {
 	raw = bytes.TrimSpace(raw)
 	if len(raw) == 0 || bytes.Equal(raw, []byte("null")) {
@@ -39,61 +41,67 @@ func ParseExtraData(raw json.RawMessage) (ExtraData, error) {
 	if err := json.Unmarshal(raw, &inner); err != nil {
 		return ExtraData{}, ErrExtraData
 	}
+	// What is no valid text would be replaced, and written back as something else.
+	// safeguard: valid-text
+	if strings.Count(inner, replacement) > countReplacements(raw) {
+		return ExtraData{}, ErrExtraData
+	}
 	if trimmed := bytes.TrimSpace([]byte(inner)); len(trimmed) > 0 && !bytes.Equal(trimmed, []byte("null")) {
 		return parseObject(trimmed)
 	}
 	return ExtraData{}, nil
 }
 
-// Get returns a member's value as it came; where a name stands twice the last one counts, as for other readers.
-func (d ExtraData) Get(name string) (value json.RawMessage, ok bool) {
-	for _, m := range slices.Backward(d.members) {
-		if m.name == name {
-			return m.value, true
+// replacement stands for what is no valid text.
+const replacement = "\uFFFD"
+
+var escapedReplacement = regexp.MustCompile(`(?i)\\ufffd`)
+
+// countReplacements counts those that were sent as such.
+func countReplacements(raw []byte) int {
+	return bytes.Count(raw, []byte(replacement)) + len(escapedReplacement.FindAllIndex(raw, -1))
+}
+
+// Get returns a key's value as it was received. Of a repeated key the last one counts, as for other readers.
+func (d ExtraData) Get(key string) (value json.RawMessage, ok bool) {
+	// safeguard: last-of-duplicates
+	for _, f := range slices.Backward(d.fields) {
+		if f.key == key {
+			return f.value, true
 		}
 	}
 	return nil, false
 }
 
-// With returns a copy in which the member has the value, in its old place or at the end.
-func (d ExtraData) With(name string, value json.RawMessage) ExtraData {
-	members := slices.Clone(d.members)
-	at := slices.IndexFunc(members, func(m member) bool { return m.name == name })
+// With returns a copy in which the key has the value, in its old place or at the end.
+func (d ExtraData) With(key string, value json.RawMessage) ExtraData {
+	fields := slices.Clone(d.fields)
+	at := slices.IndexFunc(fields, func(f field) bool { return f.key == key })
 	if at < 0 {
-		quoted, _ := json.Marshal(name) // a string always marshals
-		return ExtraData{append(members, member{name, quoted, value})}
+		return ExtraData{append(fields, field{key, quote(key), value})}
 	}
-	members[at].value = value
-	after := slices.DeleteFunc(members[at+1:], func(m member) bool { return m.name == name })
-	return ExtraData{members[:at+1+len(after)]}
+	fields[at].value = value
+	after := slices.DeleteFunc(fields[at+1:], func(f field) bool { return f.key == key })
+	return ExtraData{fields[:at+1+len(after)]}
 }
 
-// Without returns a copy that lacks the member.
-func (d ExtraData) Without(name string) ExtraData {
-	return ExtraData{slices.DeleteFunc(slices.Clone(d.members), func(m member) bool { return m.name == name })}
+// Without returns a copy that lacks the key.
+func (d ExtraData) Without(key string) ExtraData {
+	return ExtraData{slices.DeleteFunc(slices.Clone(d.fields), func(f field) bool { return f.key == key })}
 }
 
-// Object returns the whole as a JSON object.
+// Object returns the data as a JSON object.
 func (d ExtraData) Object() json.RawMessage {
 	out := []byte{'{'}
-	for i, m := range d.members {
+	for i, f := range d.fields {
 		if i > 0 {
 			out = append(out, ',')
 		}
-		out = append(out, m.raw...)
+		out = append(out, f.raw...)
 		out = append(out, ':')
-		out = append(out, m.value...)
+		out = append(out, f.value...)
 	}
 	return append(out, '}')
-}
-
-// text returns the whole as a JSON string that holds the object: the other documented form.
-func (d ExtraData) text() json.RawMessage {
-	var out bytes.Buffer
-	encoder := json.NewEncoder(&out)
-	encoder.SetEscapeHTML(false)
-	_ = encoder.Encode(string(d.Object())) // a string always marshals, and a buffer takes it
-	return bytes.TrimSpace(out.Bytes())
 }
 
 func parseObject(raw []byte) (ExtraData, error) {
@@ -107,7 +115,7 @@ func parseObject(raw []byte) (ExtraData, error) {
 	}
 	for decoder.More() {
 		before := decoder.InputOffset()
-		name, err := decoder.Token()
+		key, err := decoder.Token()
 		if err != nil {
 			return ExtraData{}, fmt.Errorf("%w: %w", ErrExtraData, err)
 		}
@@ -116,7 +124,7 @@ func parseObject(raw []byte) (ExtraData, error) {
 		if err := decoder.Decode(&value); err != nil {
 			return ExtraData{}, fmt.Errorf("%w: %w", ErrExtraData, err)
 		}
-		d.members = append(d.members, member{name.(string), bytes.Clone(spelled), value})
+		d.fields = append(d.fields, field{key.(string), bytes.Clone(spelled), value})
 	}
 	if _, err := decoder.Token(); err != nil && err != io.EOF {
 		return ExtraData{}, ErrExtraData

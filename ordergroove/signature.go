@@ -1,8 +1,8 @@
-// Package ordergroove owns the wire to Ordergroove, in both directions: the signed webhooks it sends (signature,
-// envelope, event types) and the REST API it answers (client, errors, extra_data). The source of every rule is the
-// contract, named by its section where it matters.
+// Package ordergroove owns the wire to Ordergroove, in both directions: the signed webhooks that Ordergroove sends
+// (signature, envelope, event types) and its REST API (client, changes as data, errors, extra_data). The source of
+// every rule is the contract; comments name its sections.
 //
-// It never decides anything about terms, keeps no state, and writes no log.
+// The package never decides anything about terms, keeps no state, and writes no log.
 package ordergroove
 
 import (
@@ -17,7 +17,7 @@ import (
 )
 
 // SignatureHeader is the header that carries a delivery's signature (contract, section 1). Header names are
-// case-insensitive, so its other documented spelling, OrderGroove-Signature, is the same header.
+// case-insensitive, so the other documented spelling, OrderGroove-Signature, is the same header.
 const SignatureHeader = "Ordergroove-Signature"
 
 const (
@@ -25,33 +25,33 @@ const (
 	maxSignatures      = 8
 )
 
-// ErrSignature says that a delivery is not authentic, or too old or too new to be taken. The text behind it says which
-// rule refused, never what was received.
-var ErrSignature = errors.New("signature does not verify")
+// ErrSignature says that a delivery is not authentic, too old, or from the future. The text after it says which check
+// failed, never what was received.
+var ErrSignature = errors.New("invalid signature")
 
-// Sign makes the value of SignatureHeader for a body sent at the given time: one sig for each key, in the order given
+// Sign returns the value of SignatureHeader for a body sent at the given time: one sig for each key, in the given order
 // (during a rotation Ordergroove sends the new key's first).
 func Sign(at time.Time, body []byte, keys ...string) string {
 	ts := strconv.FormatInt(at.Unix(), 10)
 	var header strings.Builder
 	header.WriteString("ts=" + ts)
 	for _, key := range keys {
-		header.WriteString(",sig=" + hex.EncodeToString(digest([]byte(key), ts, body)))
+		header.WriteString(",sig=" + hex.EncodeToString(digest([]byte(key), ts, [][]byte{body})))
 	}
 	return header.String()
 }
 
 // Verifier decides whether a delivery was signed with one of the merchant's webhook keys, and recently enough.
 type Verifier struct {
-	keys   [][]byte
-	maxAge time.Duration
-	ahead  time.Duration
+	keys     [][]byte
+	maxAge   time.Duration
+	maxAhead time.Duration
 }
 
-// NewVerifier takes the webhook keys in force (two during a rotation), the oldest age a delivery may have, and how far
-// ahead of our clock its sender's may be. It is an error to have no key: everything would be refused, or worse, taken.
-func NewVerifier(keys []string, maxAge, ahead time.Duration) (*Verifier, error) {
-	v := &Verifier{maxAge: maxAge, ahead: ahead}
+// NewVerifier takes the webhook keys in force (two during a rotation), the maximum age of a delivery, and how far the
+// sender's clock may be ahead of ours. At least one key is required.
+func NewVerifier(keys []string, maxAge, maxAhead time.Duration) (*Verifier, error) {
+	v := &Verifier{maxAge: maxAge, maxAhead: maxAhead}
 	for _, key := range keys {
 		if key == "" {
 			return nil, errors.New("a webhook key is empty")
@@ -59,39 +59,54 @@ func NewVerifier(keys []string, maxAge, ahead time.Duration) (*Verifier, error) 
 		v.keys = append(v.keys, []byte(key))
 	}
 	if len(v.keys) == 0 {
-		return nil, errors.New("no webhook key: deliveries could not be told from forgeries")
+		return nil, errors.New("no webhook key is configured")
 	}
 	return v, nil
 }
 
-// Verify checks the raw body against the values of SignatureHeader as they came. Every refusal is an ErrSignature.
-func (v *Verifier) Verify(header []string, body []byte, now time.Time) error {
+// CheckSignatureHeader says what is wrong with the received values of SignatureHeader, whatever the body: every failure
+// is an ErrSignature.
+func CheckSignatureHeader(header []string) error {
+	_, err := readSignature(header)
+	return err
+}
+
+func readSignature(header []string) (signature, error) {
+	// safeguard: one-signature-header
 	if len(header) != 1 {
-		return fmt.Errorf("%w: want exactly one header", ErrSignature)
+		return signature{}, fmt.Errorf("%w: exactly one header is expected", ErrSignature)
 	}
-	ts, sigs, err := parseSignature(header[0])
+	return parseSignature(header[0])
+}
+
+// Verify checks the raw body, in one or several parts, against the received values of SignatureHeader. Every failure is
+// an ErrSignature.
+func (v *Verifier) Verify(header []string, now time.Time, body ...[]byte) error {
+	s, err := readSignature(header)
 	if err != nil {
 		return err
 	}
-	if !v.signed(ts, sigs, body) {
+	if !v.anyMatch(s, body) {
 		return fmt.Errorf("%w: no key matches", ErrSignature)
 	}
-	// The age is looked at last, so that it is only ever said of an authentic delivery.
-	seconds, err := strconv.ParseInt(ts, 10, 64)
+	// The age is checked last, so that only an authentic delivery is ever reported as too old.
+	seconds, err := strconv.ParseInt(s.ts, 10, 64)
 	if err != nil {
 		return fmt.Errorf("%w: timestamp out of range", ErrSignature)
 	}
 	sent := time.Unix(seconds, 0)
-	if sent.Before(now.Add(-v.maxAge)) || sent.After(now.Add(v.ahead)) {
+	// safeguard: delivery-age
+	if sent.Before(now.Add(-v.maxAge)) || sent.After(now.Add(v.maxAhead)) {
 		return fmt.Errorf("%w: timestamp outside the accepted window", ErrSignature)
 	}
 	return nil
 }
 
-func (v *Verifier) signed(ts string, sigs [][]byte, body []byte) bool {
+func (v *Verifier) anyMatch(s signature, body [][]byte) bool {
 	for _, key := range v.keys {
-		want := digest(key, ts, body)
-		for _, sig := range sigs {
+		want := digest(key, s.ts, body)
+		for _, sig := range s.sigs {
+			// safeguard: signature
 			if hmac.Equal(sig, want) {
 				return true
 			}
@@ -100,32 +115,38 @@ func (v *Verifier) signed(ts string, sigs [][]byte, body []byte) bool {
 	return false
 }
 
-// parseSignature reads ts=<digits>,sig=<hex>[,sig=<hex>…]. The timestamp is handed on literally, since it is part of
-// what was signed; parts that are neither ts nor sig are left for Ordergroove to invent.
-func parseSignature(header string) (ts string, sigs [][]byte, err error) {
+// signature is the parsed value of SignatureHeader.
+type signature struct {
+	ts   string // literally as received, because it is part of the signed text
+	sigs [][]byte
+}
+
+// parseSignature reads ts=<digits>,sig=<hex>[,sig=<hex>…]. Other parts are ignored, so that Ordergroove can add some.
+func parseSignature(header string) (signature, error) {
 	if len(header) > maxSignatureHeader {
-		return "", nil, fmt.Errorf("%w: header too long", ErrSignature)
+		return signature{}, fmt.Errorf("%w: header too long", ErrSignature)
 	}
+	var s signature
 	for part := range strings.SplitSeq(header, ",") {
 		name, value, _ := strings.Cut(strings.TrimSpace(part), "=")
 		switch name {
 		case "ts":
-			if ts != "" || !isDigits(value) {
-				return "", nil, fmt.Errorf("%w: malformed timestamp", ErrSignature)
+			if s.ts != "" || !isDigits(value) {
+				return signature{}, fmt.Errorf("%w: malformed timestamp", ErrSignature)
 			}
-			ts = value
+			s.ts = value
 		case "sig":
 			sig, err := hex.DecodeString(value)
-			if err != nil || len(sig) != sha256.Size || len(sigs) == maxSignatures {
-				return "", nil, fmt.Errorf("%w: malformed signature", ErrSignature)
+			if err != nil || len(sig) != sha256.Size || len(s.sigs) == maxSignatures {
+				return signature{}, fmt.Errorf("%w: malformed signature", ErrSignature)
 			}
-			sigs = append(sigs, sig)
+			s.sigs = append(s.sigs, sig)
 		}
 	}
-	if ts == "" || len(sigs) == 0 {
-		return "", nil, fmt.Errorf("%w: header incomplete", ErrSignature)
+	if s.ts == "" || len(s.sigs) == 0 {
+		return signature{}, fmt.Errorf("%w: header incomplete", ErrSignature)
 	}
-	return ts, sigs, nil
+	return s, nil
 }
 
 func isDigits(s string) bool {
@@ -137,10 +158,12 @@ func isDigits(s string) bool {
 	return s != "" && len(s) <= 18
 }
 
-func digest(key []byte, ts string, body []byte) []byte {
+func digest(key []byte, ts string, body [][]byte) []byte {
 	mac := hmac.New(sha256.New, key)
 	mac.Write([]byte(ts))
 	mac.Write([]byte{'.'})
-	mac.Write(body)
+	for _, part := range body {
+		mac.Write(part)
+	}
 	return mac.Sum(nil)
 }

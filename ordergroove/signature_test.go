@@ -10,7 +10,7 @@ import (
 	"github.com/termed/termed/ordergroove"
 )
 
-// Worked out with openssl, not with our own code: see testdata/signatures/README.md.
+// The signatures were computed with openssl, not with our own code: see testdata/signatures/README.md.
 const (
 	signedAt = 1592570791
 	sigKey1  = "7b959b4d898507b9d867577c928b99e74068aa2321538e67e00848b56918f5d9"
@@ -26,7 +26,7 @@ func signedBody(t testing.TB) []byte {
 	return body
 }
 
-func TestSignMatchesAnotherProgram(t *testing.T) {
+func TestSignMatchesOpenSSL(t *testing.T) {
 	got := ordergroove.Sign(time.Unix(signedAt, 0), signedBody(t), "webhook-key-1", "webhook-key-2")
 	if want := "ts=1592570791,sig=" + sigKey1 + ",sig=" + sigKey2; got != want {
 		t.Errorf("Sign = %s, want %s", got, want)
@@ -52,31 +52,34 @@ func TestVerify(t *testing.T) {
 		{name: "no timestamp", header: header("sig=" + sigKey1)},
 		{name: "no signature", header: header(ts)},
 		{name: "repeated timestamp", header: header(ts, ts, "sig="+sigKey1)},
-		{name: "signed timestamp", header: header("ts=+1592570791", "sig="+sigKey1)},
+		{name: "timestamp with plus sign", header: header("ts=+1592570791", "sig="+sigKey1)},
 		{name: "negative timestamp", header: header("ts=-1592570791", "sig="+sigKey1)},
-		{name: "spelled otherwise", header: header("ts=01592570791", "sig="+sigKey1)},
+		{name: "timestamp with leading zero", header: header("ts=01592570791", "sig="+sigKey1)},
 		{name: "timestamp too long", header: header("ts="+strings.Repeat("9", 30), "sig="+sigKey1)},
 		{name: "another timestamp", header: header("ts=1592570792", "sig="+sigKey1)},
 		{name: "another body", header: header(ts, "sig="+sigKey1), body: "{}"},
 		{name: "unknown key", header: header(ts, "sig="+strings.Repeat("ab", 32))},
-		{name: "odd hex", header: header(ts, "sig="+sigKey1[:63])},
-		{name: "no hex", header: header(ts, "sig="+strings.Repeat("zz", 32))},
-		{name: "short", header: header(ts, "sig="+sigKey1[:32])},
-		{name: "a broken one before a good one", header: header(ts, "sig=zz", "sig="+sigKey1)},
+		{name: "odd number of hex digits", header: header(ts, "sig="+sigKey1[:63])},
+		{name: "not hex", header: header(ts, "sig="+strings.Repeat("zz", 32))},
+		{name: "signature too short", header: header(ts, "sig="+sigKey1[:32])},
+		{name: "malformed signature before a valid one", header: header(ts, "sig=zz", "sig="+sigKey1)},
 		{name: "nine signatures", header: []string{ts + eight + ",sig=" + sigKey1}},
 		{name: "over 1 KiB", header: []string{ts + ",sig=" + sigKey1 + ",x=" + strings.Repeat("y", 1024)}},
 		{name: "too old", header: header(ts, "sig="+sigKey1), at: 72*time.Hour + time.Second},
-		{name: "from the future", header: header(ts, "sig="+sigKey1), at: -5*time.Minute - time.Second},
+		{name: "too far ahead", header: header(ts, "sig="+sigKey1), at: -5*time.Minute - time.Second},
 
 		{name: "first key", header: header(ts, "sig="+sigKey1), ok: true},
 		{name: "second key", header: header(ts, "sig="+sigKey2), ok: true},
-		{name: "rotation, a key we know second", header: header(ts, "sig="+strings.Repeat("ab", 32), "sig="+sigKey2), ok: true},
+		{
+			name: "rotation, known key second", header: header(ts, "sig="+strings.Repeat("ab", 32), "sig="+sigKey2),
+			ok: true,
+		},
 		{name: "upper-case hex", header: header(ts, "sig="+strings.ToUpper(sigKey1)), ok: true},
 		{name: "spaces", header: header(ts, " sig="+sigKey1), ok: true},
-		{name: "a part to come", header: header(ts, "alg=sha256", "sig="+sigKey1), ok: true},
+		{name: "unknown part", header: header(ts, "alg=sha256", "sig="+sigKey1), ok: true},
 		{name: "signature first", header: header("sig="+sigKey1, ts), ok: true},
-		{name: "the oldest that is taken", header: header(ts, "sig="+sigKey1), at: 72 * time.Hour, ok: true},
-		{name: "the newest that is taken", header: header(ts, "sig="+sigKey1), at: -5 * time.Minute, ok: true},
+		{name: "maximum age", header: header(ts, "sig="+sigKey1), at: 72 * time.Hour, ok: true},
+		{name: "maximum ahead", header: header(ts, "sig="+sigKey1), at: -5 * time.Minute, ok: true},
 	}
 	verifier, err := ordergroove.NewVerifier([]string{"webhook-key-1", "webhook-key-2"}, 72*time.Hour, 5*time.Minute)
 	if err != nil {
@@ -87,26 +90,26 @@ func TestVerify(t *testing.T) {
 			if test.body == "" {
 				test.body = string(body)
 			}
-			err := verifier.Verify(test.header, []byte(test.body), now.Add(test.at))
+			err := verifier.Verify(test.header, now.Add(test.at), []byte(test.body))
 			if test.ok != (err == nil) {
 				t.Errorf("Verify = %v, want ok %v", err, test.ok)
 			}
 			if err != nil && !errors.Is(err, ordergroove.ErrSignature) {
-				t.Errorf("Verify = %v, which is no ErrSignature", err)
+				t.Errorf("Verify = %v, want ErrSignature", err)
 			}
 		})
 	}
 }
 
-func TestVerifierNeedsAKey(t *testing.T) {
+func TestNewVerifierRequiresKeys(t *testing.T) {
 	for _, keys := range [][]string{nil, {}, {""}, {"good", ""}} {
 		if _, err := ordergroove.NewVerifier(keys, time.Hour, time.Hour); err == nil {
-			t.Errorf("NewVerifier(%q) took it", keys)
+			t.Errorf("NewVerifier(%q) succeeded", keys)
 		}
 	}
 }
 
-// FuzzVerify: whatever stands in the header, only one made with the key is taken.
+// FuzzVerify checks that only a header with a signature by the key is accepted.
 func FuzzVerify(f *testing.F) {
 	f.Add("ts=1592570791,sig=" + sigKey1)
 	f.Add("ts=1592570791,sig=" + sigKey1 + ",sig=" + sigKey2)
@@ -119,10 +122,10 @@ func FuzzVerify(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Fuzz(func(t *testing.T, header string) {
-		err := verifier.Verify([]string{header}, body, time.Unix(signedAt, 0))
+		err := verifier.Verify([]string{header}, time.Unix(signedAt, 0), body)
 		lower := strings.ToLower(header)
 		if err == nil && !strings.Contains(lower, sigKey1) && !strings.Contains(lower, sigKey2) {
-			t.Errorf("Verify took %q", header)
+			t.Errorf("Verify accepted %q", header)
 		}
 	})
 }

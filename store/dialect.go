@@ -15,7 +15,10 @@ type dialect struct {
 	// one writer, so there is nobody to wait for.
 	skipLocked string
 	lockRow    string // ends a select of a row that the same transaction is going to write
+	lockBrake  string // keeps other transactions from ends and from the pause
+	shareBrake string // keeps a pause from beginning in the middle of the transaction
 	bytewise   string // makes a database compare texts byte by byte, as the other does by itself
+	bodyHas    string // says whether a column of bytes has a text in it
 	copyInto   string // copies the whole database into a file; "" where the database has tools of its own for that
 }
 
@@ -26,7 +29,7 @@ func (d dialect) ordered(key string) string {
 	}
 	columns := strings.Split(key, ", ")
 	for i, c := range columns {
-		if c != "created" && c != "sequence" && c != "one" { // the numbers among the keys
+		if c != "created" && c != "sequence" && c != "one" && c != "number" && c != "at" { // the numbers among the keys
 			columns[i] = c + d.bytewise
 		}
 	}
@@ -37,19 +40,28 @@ func isPostgres(database string) bool {
 	return strings.HasPrefix(database, "postgres://") || strings.HasPrefix(database, "postgresql://")
 }
 
-// inTheWay says whether a transaction failed only because another was in its way: on PostgreSQL a deadlock, or a
-// serialization failure where the server's isolation is stricter than we ask for; on SQLite a command beside a busy service,
-// or the service beside such a command, that did not get its turn within busy_timeout. The same transaction may work at once.
-func inTheWay(err error) bool {
+// isContention says whether a transaction failed only because another was in its way: on PostgreSQL a deadlock, or a
+// serialization failure where the server's isolation is stricter than we ask for; on SQLite a command beside a busy
+// service, or the service beside such a command, that did not get its turn within busy_timeout. The same transaction
+// may work at once.
+func isContention(err error) bool {
 	if e, ok := errors.AsType[*sqlite.Error](err); ok {
+		// safeguard: busy-database
 		return e.Code()&0xff == sqlite3.SQLITE_BUSY
 	}
 	e, ok := errors.AsType[*pgconn.PgError](err)
+	// safeguard: serialization-retry
 	return ok && (e.Code == "40001" || e.Code == "40P01")
 }
 
-// everyRow says whether an error is the database's rather than one row's: then trying row by row is no help.
-func everyRow(err error) bool {
+// isLockTimeout says whether somebody kept a lock on PostgreSQL for longer than the transaction waits for it.
+func isLockTimeout(err error) bool {
+	e, ok := errors.AsType[*pgconn.PgError](err)
+	return ok && e.Code == "55P03"
+}
+
+// isDatabaseError says whether an error is the database's rather than one row's: then trying row by row is no help.
+func isDatabaseError(err error) bool {
 	if e, ok := errors.AsType[*sqlite.Error](err); ok {
 		switch e.Code() & 0xff { // the low byte is the primary code
 		case sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_TOOBIG, sqlite3.SQLITE_MISMATCH, sqlite3.SQLITE_RANGE:

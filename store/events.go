@@ -7,85 +7,83 @@ import (
 	"database/sql"
 	"encoding/hex"
 	"errors"
+	"unicode/utf8"
 
 	"github.com/jmoiron/sqlx"
 
-	"github.com/termed/termed/counter"
-	"github.com/termed/termed/ordergroove"
+	"github.com/termed/termed/ledger"
 )
 
-// Status of an event in the inbox.
-const (
-	StatusPending     = "pending"     // to be worked on when due
-	StatusDone        = "done"        // its facts are in the ledger
-	StatusIgnored     = "ignored"     // not about anything of ours
-	StatusDead        = "dead"        // it can never work; kept
-	StatusQuarantined = "quarantined" // authentic but unreadable; kept raw
-)
-
-func statusOf(v ordergroove.Verdict) string {
-	if v == ordergroove.Accepted {
-		return StatusPending
-	}
-	return string(v)
-}
-
-func dueOf(d *ordergroove.Delivery) *int64 {
-	if d.Verdict != ordergroove.Accepted {
+func dueOf(d *ledger.Event) *int64 {
+	if d.Status != ledger.EventPending {
 		return nil
 	}
 	return &d.Received
 }
 
-// Append files a delivery and says whether it was not there yet. Without an error it is committed and synced.
-func (s *Store) Append(ctx context.Context, d ordergroove.Delivery) (fresh bool, err error) {
-	fresh, err = s.writer.file(ctx, &d)
+// Append files an event and says whether it is new. Without an error it is committed and synced.
+func (s *Store) Append(ctx context.Context, e ledger.Event) (fresh bool, err error) {
+	fresh, err = s.writer.file(ctx, &e)
 	if err != nil {
 		return false, wrap("filing an event", err)
 	}
-	if fresh && d.Verdict == ordergroove.Accepted {
+	if fresh && e.Status == ledger.EventPending {
 		signal(s.eventsDue)
 	}
 	if !fresh {
-		err = s.keepOther(ctx, d)
+		// safeguard: conflicting-body
+		err = s.quarantineConflict(ctx, e)
 	}
 	return fresh, err
 }
 
-// keepOther keeps a delivery that has the key of another event and is not the same: it is quarantined under a key of its own
-// for a person to look at, since one of the two is not what it says.
-func (s *Store) keepOther(ctx context.Context, d ordergroove.Delivery) error {
+// quarantineConflict keeps an event that has the key of another one and a different body: it is quarantined under a key
+// of its own for a person to look at, since one of the two is not what it says.
+func (s *Store) quarantineConflict(ctx context.Context, e ledger.Event) error {
 	var first []byte
-	err := s.reads.GetContext(ctx, &first, s.reads.Rebind(`select body from events where created = ? and id = ?`), d.Created, d.ID)
-	if err != nil || bytes.Equal(first, d.Body) {
-		return wrap("comparing with the first of its id", err)
+	err := s.reads.GetContext(ctx, &first, s.reads.Rebind(`select body from events where created = ? and id = ?`),
+		e.Created, e.ID)
+	if err != nil || len(first) == 0 || bytes.Equal(first, e.Body) { // a body that was forgotten is like any
+		return wrap("comparing with the first event of this id", err)
 	}
-	sum := sha256.Sum256(d.Body)
-	d.ID += " sha256:" + hex.EncodeToString(sum[:])
-	d.Verdict = ordergroove.Quarantined
-	_, err = s.writer.file(ctx, &d)
-	return wrap("filing an event of a known id", err)
+	sum := sha256.Sum256(e.Body)
+	e.ID += " sha256:" + hex.EncodeToString(sum[:])
+	e.Status = ledger.EventQuarantined
+	_, err = s.writer.file(ctx, &e)
+	return wrap("filing a conflicting event", err)
 }
 
-// ClaimEvents takes up to n due events, oldest due first, and keeps them from other takers until the given time: whoever
-// dies with them in hand leaves them due then.
-func (s *Store) ClaimEvents(ctx context.Context, at, until int64, n int) ([]ordergroove.Delivery, error) {
+// ClaimEvents takes up to n due events, oldest due first, and keeps them from other workers until the given time: those
+// of a worker that dies are due again then. Up to retries of them have failed before, and these come first: however
+// many are new, what failed is tried again.
+func (s *Store) ClaimEvents(ctx context.Context, at, until int64, n, retries int) ([]ledger.Event, error) {
 	if idle, err := s.nothingDue(ctx, `select 1 from events where due <= ? limit 1`, at); idle || err != nil {
 		return nil, wrap("looking for due events", err)
 	}
-	var claimed []ordergroove.Delivery
+	var claimed []ledger.Event
 	err := s.writer.do(ctx, func(tx *sqlx.Tx) error {
 		claimed = nil
-		return tx.Select(&claimed, tx.Rebind(`
-			update events
-			set due = ?
-			where (created, id) in (
-				select created, id
-				from events
-				where due <= ?
-				order by due, created, id
-				limit ? `+s.dialect.skipLocked+`)
-			returning created, id, type, received, body, attempts`), until, at, n)
+		for _, part := range []struct {
+			which string
+			most  int
+		}{{"attempts > 0", retries}, {"attempts = 0", n}} {
+			var some []ledger.Event
+			if err := tx.Select(&some, tx.Rebind(`
+				update events
+				set due = ?
+				where (created, id) in (
+					select created, id
+					from events
+					where due <= ? and `+part.which+`
+					order by due, created, id
+					limit ? `+s.dialect.skipLocked+`)
+				returning created, id, type, received, body, attempts`),
+				until, at, min(part.most, n-len(claimed))); err != nil {
+				return err
+			}
+			claimed = append(claimed, some...)
+		}
+		return nil
 	})
 	if err != nil {
 		return nil, wrap("claiming events", err)
@@ -93,7 +91,30 @@ func (s *Store) ClaimEvents(ctx context.Context, at, until int64, n int) ([]orde
 	return claimed, nil
 }
 
-// nothingDue keeps an idle service from writing: the question is asked on a connection that only reads.
+// RenewEvent keeps an event that is claimed until a time from other workers for longer. ledger.ErrLeaseLost: the claim
+// has expired, or the event is settled and may be due at another time.
+func (s *Store) RenewEvent(ctx context.Context, e ledger.Event, claimedUntil, until int64) error {
+	return wrap("renewing the claim of event "+e.ID, s.writer.do(ctx, func(tx *sqlx.Tx) error {
+		// safeguard: renewed-claim
+		return oneRow(tx, `update events set due = ? where due = ? and created = ? and id = ? and status = 'pending'`,
+			until, claimedUntil, e.Created, e.ID)
+	}))
+}
+
+// oneRow runs a statement that changes the one row that the caller holds: ledger.ErrLeaseLost where it holds none.
+func oneRow(tx *sqlx.Tx, query string, args ...any) error {
+	result, err := tx.Exec(tx.Rebind(query), args...)
+	if err != nil {
+		return err
+	}
+	if n, err := result.RowsAffected(); err != nil || n == 1 {
+		return err
+	}
+	// safeguard: reconciliation-fence
+	return ledger.ErrLeaseLost
+}
+
+// nothingDue keeps an idle service from writing: it asks on a connection that only reads.
 func (s *Store) nothingDue(ctx context.Context, query string, args ...any) (bool, error) {
 	var one int
 	err := s.reads.GetContext(ctx, &one, s.reads.Rebind(query), args...)
@@ -103,118 +124,158 @@ func (s *Store) nothingDue(ctx context.Context, query string, args ...any) (bool
 	return false, err
 }
 
-// OrderRead says whether the items of an order were asked for before, for whatever event.
+// OrderRead says whether the items of an order were asked for before, for any event.
 func (s *Store) OrderRead(ctx context.Context, order string) (bool, error) {
 	unread, err := s.nothingDue(ctx, `select 1 from orders_read where order_id = ?`, order)
 	return !unread && err == nil, wrap("looking up order "+order, err)
 }
 
-// Settle records what became of an event, together with its facts: one transaction, so that an event is done exactly when
-// its facts are in the ledger.
-func (s *Store) Settle(ctx context.Context, d ordergroove.Delivery, v counter.Settlement) error {
+// SettleEvent records what became of an event, together with its facts: one transaction, so that an event is done
+// exactly when its facts are recorded.
+func (s *Store) SettleEvent(ctx context.Context, e ledger.Event, v ledger.Settlement) error {
 	var news bool
-	err := s.writer.do(ctx, func(tx *sqlx.Tx) error {
-		f := learning{tx: tx, at: v.At}
-		if err := f.learn(v.Facts); err != nil {
+	err := s.writer.change(ctx, v.Facts.Subscriptions(), func(tx *sqlx.Tx) error {
+		r := recorder{dialect: s.dialect, tx: tx, at: v.At}
+		if err := r.record(v.Facts); err != nil {
 			return err
 		}
-		news = f.news
-		status, due := settled(v, f.ours)
-		_, err := tx.Exec(tx.Rebind(`
+		news = r.news
+		status := settledStatus(v, r.ours)
+		reason := ""
+		if status == ledger.EventIgnored {
+			reason = v.Ignored
+		}
+		// safeguard: facts-with-settlement
+		if _, err := tx.Exec(tx.Rebind(`
 			update events
-			set status = ?, due = ?, attempts = ?, last_error = ?
+			set status = ?, due = ?, attempts = ?, last_error = ?, reason = ?
 			where created = ? and id = ? and status = 'pending'`),
-			status, due, v.Attempts, v.Error, d.Created, d.ID)
-		return err
+			string(status), nullable(v.Next), v.Attempts, v.Error, reason, e.Created, e.ID); err != nil {
+			return err
+		}
+		return linkEvent(tx, e, v.Facts.Subscriptions())
 	})
 	if err == nil && news {
 		signal(s.subscriptionsDue)
 	}
-	return wrap("settling event "+d.ID, err)
+	return wrap("settling event "+e.ID, err)
+}
+
+// linkEvent records which subscriptions of ours an event is about.
+func linkEvent(tx *sqlx.Tx, e ledger.Event, subscriptions []string) error {
+	for _, id := range subscriptions {
+		if _, err := tx.Exec(tx.Rebind(`
+			insert into event_subscriptions (subscription, created, id)
+			select id, cast(? as bigint), cast(? as text)
+			from subscriptions
+			where id = ?
+			on conflict do nothing`), e.Created, e.ID, id); err != nil {
+			return wrap("linking the event to "+id, err)
+		}
+	}
+	return nil
 }
 
 // Event is a row of the inbox, without its body.
 type Event struct {
-	Created   int64         `db:"created"`
-	ID        string        `db:"id"`
-	Type      string        `db:"type"`
-	Received  int64         `db:"received"`
-	Status    string        `db:"status"`
-	Attempts  int           `db:"attempts"`
-	Due       sql.NullInt64 `db:"due"` // when it is tried again, UTC unix milliseconds
-	LastError string        `db:"last_error"`
+	Created   int64              `db:"created"`
+	ID        string             `db:"id"`
+	Type      string             `db:"type"`
+	Received  int64              `db:"received"`
+	Status    ledger.EventStatus `db:"status"`
+	Attempts  int                `db:"attempts"`
+	Due       sql.NullInt64      `db:"due"` // next attempt, UTC unix milliseconds
+	LastError string             `db:"last_error"`
+	Reason    string             `db:"reason"` // why it was ignored
 }
 
-// Events returns the latest n events in a status, or in any for "", newest first.
-func (s *Store) Events(ctx context.Context, status string, n int) ([]Event, error) {
+// EventFilter selects events; an empty field selects all.
+type EventFilter struct {
+	Status       ledger.EventStatus
+	Type         string
+	Subscription string
+	Since        int64  // received since, UTC unix milliseconds
+	IDPrefix     string // what the ID begins with
+}
+
+// Events returns the latest n events that a filter selects, newest first.
+func (s *Store) Events(ctx context.Context, f EventFilter, n int) ([]Event, error) {
+	clause := "where received >= ?"
+	args := []any{f.Since}
+	for _, c := range []struct{ sql, value string }{
+		{"status = ?", string(f.Status)},
+		{"type = ?", f.Type},
+		{"(created, id) in (select created, id from event_subscriptions where subscription = ?)", f.Subscription},
+	} {
+		if c.value != "" {
+			clause += " and " + c.sql
+			args = append(args, c.value)
+		}
+	}
+	if f.IDPrefix != "" {
+		clause += " and substr(id, 1, ?) = ?"
+		args = append(args, utf8.RuneCountInString(f.IDPrefix), f.IDPrefix)
+	}
 	var events []Event
 	err := s.reads.SelectContext(ctx, &events, s.reads.Rebind(`
-		select created, id, type, received, status, attempts, due, last_error
+		select created, id, type, received, status, attempts, due, last_error, reason
 		from events
-		where status = ? or ? = ''
+		`+clause+`
 		order by received desc, id
-		limit ?`), status, status, n)
+		limit ?`), append(args, n)...)
 	return events, wrap("reading the inbox", err)
 }
 
-// RetryEvents makes dead events due at once: the one with the id, or, for "", all. It says how many.
-func (s *Store) RetryEvents(ctx context.Context, id string, at int64) (int64, error) {
-	return s.retry(ctx, `
-		update events
-		set status = 'pending', due = ?, attempts = 0
-		where status = 'dead' and (id = ? or ? = '')`, at, id, id)
-}
-
-func (s *Store) retry(ctx context.Context, query string, args ...any) (int64, error) {
-	var n int64
-	err := s.writer.do(ctx, func(tx *sqlx.Tx) error {
-		result, err := tx.Exec(tx.Rebind(query), args...)
-		if err != nil {
-			return err
-		}
-		n, err = result.RowsAffected()
-		return err
-	})
-	if err != nil {
-		return 0, wrap("retrying", err)
+// EventBody returns an event's body as it came, and the subscriptions of ours that it is about.
+func (s *Store) EventBody(ctx context.Context, e Event) (body []byte, subscriptions []string, err error) {
+	if err := s.reads.GetContext(ctx, &body, s.reads.Rebind(`select body from events where created = ? and id = ?`),
+		e.Created, e.ID); err != nil {
+		return nil, nil, wrap("reading the body of "+e.ID, err)
 	}
-	return n, nil
+	err = s.reads.SelectContext(ctx, &subscriptions, s.reads.Rebind(`
+		select subscription
+		from event_subscriptions
+		where created = ? and id = ?
+		order by subscription`+s.dialect.bytewise), e.Created, e.ID)
+	return body, subscriptions, wrap("reading the subscriptions of "+e.ID, err)
 }
 
-func settled(v counter.Settlement, ours bool) (status string, due *int64) {
+func settledStatus(v ledger.Settlement, ours bool) ledger.EventStatus {
 	switch {
 	case v.Next != 0:
-		return StatusPending, &v.Next
+		return ledger.EventPending
 	case v.Dead:
-		return StatusDead, nil
+		return ledger.EventDead
 	case ours:
-		return StatusDone, nil
+		return ledger.EventDone
 	}
-	return StatusIgnored, nil
+	return ledger.EventIgnored
 }
 
-// LastDelivery returns when an event was filed last, UTC unix milliseconds; 0: none is remembered.
-func (s *Store) LastDelivery(ctx context.Context) (int64, error) {
+// LastDelivery returns when an event was filed last before a time, both UTC unix milliseconds; 0: none is remembered.
+func (s *Store) LastDelivery(ctx context.Context, before int64) (int64, error) {
 	var at int64
-	err := s.reads.GetContext(ctx, &at, `select coalesce(max(received), 0) from events`)
+	err := s.reads.GetContext(ctx, &at,
+		s.reads.Rebind(`select coalesce(max(received), 0) from events where received < ?`), before)
 	return at, wrap("reading the last delivery", err)
 }
 
-// rhythmEvents bounds what a shop's rhythm is learned from: one with more events than that has no silences to learn.
-const rhythmEvents = 100_000
+// maxGapEvents bounds the events that gaps are measured from: a shop with more has no gaps worth measuring.
+const maxGapEvents = 100_000
 
-// Silences returns the n longest times between two deliveries since a time, in milliseconds, the longest first, and when the
-// first of these deliveries was; both times UTC unix milliseconds.
-func (s *Store) Silences(ctx context.Context, since int64, n int) (silences []int64, first int64, err error) {
+// DeliveryGaps returns the n longest times between two deliveries since a time, in milliseconds, the longest first, and
+// when the first of these deliveries was; both times UTC unix milliseconds.
+func (s *Store) DeliveryGaps(ctx context.Context, since int64, n int) (gaps []int64, first int64, err error) {
 	const deliveries = `(select received from events where received >= ? order by received desc limit ?) as latest`
-	if err := s.reads.GetContext(ctx, &first, s.reads.Rebind(`select coalesce(min(received), 0) from `+deliveries), since, rhythmEvents); err != nil {
+	if err := s.reads.GetContext(ctx, &first, s.reads.Rebind(`select coalesce(min(received), 0) from `+deliveries), since,
+		maxGapEvents); err != nil {
 		return nil, 0, wrap("reading the first delivery", err)
 	}
-	err = s.reads.SelectContext(ctx, &silences, s.reads.Rebind(`
-		select silence
-		from (select received - lag(received) over (order by received) as silence from `+deliveries+`) as silences
-		where silence is not null
-		order by silence desc
-		limit ?`), since, rhythmEvents, n)
-	return silences, first, wrap("reading the silences between deliveries", err)
+	err = s.reads.SelectContext(ctx, &gaps, s.reads.Rebind(`
+		select gap
+		from (select received - lag(received) over (order by received) as gap from `+deliveries+`) as gaps
+		where gap is not null
+		order by gap desc
+		limit ?`), since, maxGapEvents, n)
+	return gaps, first, wrap("reading the gaps between deliveries", err)
 }

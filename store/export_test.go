@@ -1,6 +1,9 @@
 package store
 
-import "context"
+import (
+	"context"
+	"time"
+)
 
 // Restrict runs a statement on the write connection of a SQLite store: tests make it read-only or full.
 func (s *Store) Restrict(ctx context.Context, statement string) error {
@@ -8,11 +11,25 @@ func (s *Store) Restrict(ctx context.Context, statement string) error {
 	return err
 }
 
-// CopiedColumns are the columns that Copy takes, by table.
-func CopiedColumns() map[string][]string {
-	columns := map[string][]string{}
-	for _, t := range tables {
-		columns[t.name] = t.columns
+// Synchronous returns the setting of that name of the connection that a SQLite store writes on.
+func (s *Store) Synchronous(ctx context.Context) (level int, err error) {
+	err = s.writer.db.GetContext(ctx, &level, `pragma synchronous`)
+	return level, err
+}
+
+// Beat says on PostgreSQL that one more service is running, until stop is called, and renews that at another interval.
+func (s *Store) Beat(ctx context.Context, every time.Duration) (id string, stop func(), err error) {
+	h, err := startHeartbeat(ctx, s.writer.db, every)
+	if err != nil {
+		return "", nil, err
 	}
-	return columns
+	return h.id, h.Close, nil
+}
+
+// WrongSummaries returns the subscriptions whose summary is not what the enrollments and shipments say.
+func (s *Store) WrongSummaries(ctx context.Context) ([]string, error) {
+	var ids []string
+	err := s.reads.SelectContext(ctx, &ids,
+		`select id from subscriptions where (state, term, sku, made, total, last_next) <> (`+summary+`)`)
+	return ids, err
 }

@@ -5,18 +5,18 @@ import (
 
 	"github.com/jmoiron/sqlx"
 
-	"github.com/termed/termed/counter"
+	"github.com/termed/termed/ledger"
 )
 
 // write appends to the journal. Nothing in this package changes or removes a line of it.
-func write(tx *sqlx.Tx, e counter.Entry) error {
+func write(tx *sqlx.Tx, e ledger.JournalEntry) error {
 	_, err := tx.Exec(tx.Rebind(`
 		insert into journal (subscription, at, actor, what, before, after, reason)
 		values (?, ?, ?, ?, ?, ?, ?)`), e.Subscription, e.At, e.Actor, e.What, e.Before, e.After, e.Reason)
 	return wrap("writing the journal", err)
 }
 
-func writeAll(tx *sqlx.Tx, entries []counter.Entry) error {
+func writeAll(tx *sqlx.Tx, entries []ledger.JournalEntry) error {
 	for _, e := range entries {
 		if err := write(tx, e); err != nil {
 			return err
@@ -26,8 +26,8 @@ func writeAll(tx *sqlx.Tx, entries []counter.Entry) error {
 }
 
 // Journal returns what happened to a subscription, oldest first.
-func (s *Store) Journal(ctx context.Context, subscription string) ([]counter.Entry, error) {
-	var entries []counter.Entry
+func (s *Store) Journal(ctx context.Context, subscription string) ([]ledger.JournalEntry, error) {
+	var entries []ledger.JournalEntry
 	err := s.reads.SelectContext(ctx, &entries, s.reads.Rebind(`
 		select subscription, at, actor, what, before, after, reason
 		from journal
@@ -39,11 +39,11 @@ func (s *Store) Journal(ctx context.Context, subscription string) ([]counter.Ent
 // Line is a line of the journal with its place in it.
 type Line struct {
 	Sequence int64
-	counter.Entry
+	ledger.JournalEntry
 }
 
-// JournalSince returns up to n lines since a time, UTC unix milliseconds, that come after a place in the journal, oldest
-// first: of one subscription, or of all for "".
+// JournalSince returns up to n lines since a time, UTC unix milliseconds, that come after a place in the journal,
+// oldest first: of one subscription, or of all for "".
 func (s *Store) JournalSince(ctx context.Context, subscription string, since, after int64, n int) ([]Line, error) {
 	var lines []Line
 	err := s.reads.SelectContext(ctx, &lines, s.reads.Rebind(`

@@ -10,14 +10,16 @@ import (
 	"testing"
 
 	"github.com/termed/termed/counter"
+	"github.com/termed/termed/ledger"
+	"github.com/termed/termed/store"
 )
 
-// cutter stands between a store and its PostgreSQL, and cuts the connection at a COMMIT when told to: before it reaches the
-// server, or after, before its answer comes back.
+// cutter is a proxy between a store and its PostgreSQL. It cuts the connection at a COMMIT when armed: before the
+// COMMIT reaches the server, or after it, before its answer comes back.
 type cutter struct {
 	listener net.Listener
 	server   string
-	armed    atomic.Int32 // 0: lets everything through; 1: cuts before the server has it; 2: after
+	armed    atomic.Int32 // 0: cuts nothing; 1: before the server has it; 2: after
 	cuts     atomic.Int32
 }
 
@@ -77,8 +79,8 @@ func (c *cutter) carry(client net.Conn) {
 	}
 }
 
-// The connection is lost at COMMIT, so that nobody knows whether it took effect: what is delivered again is there once, and
-// facts that are learned again are learned once.
+// The connection is lost at COMMIT, so that nobody knows whether it took effect: what is delivered again is there once,
+// and facts that are recorded again are recorded once.
 func TestConnectionLostAtCommit(t *testing.T) {
 	database := newPostgres(t)
 	t.Log("FAULT | PostgreSQL: the connection is lost at COMMIT, before and after it took effect | I1 I2 I10")
@@ -97,32 +99,32 @@ func TestConnectionLostAtCommit(t *testing.T) {
 		d := event(id, 100)
 		cut.armed.Store(when)
 		if _, err := s.Append(t.Context(), d); err == nil {
-			t.Fatalf("%s: the connection was lost, and Append said nothing of it", id)
+			t.Fatalf("%s: the connection was lost, and Append returned no error", id)
 		}
 		again(t, func() error { _, err := s.Append(t.Context(), d); return err })
 
-		facts := counter.Settlement{At: 200, Facts: counter.Facts{
-			Enrolments: []counter.Enrolment{enrolment("s1")}, Shipments: []counter.Shipment{shipment("s1", fmt.Sprint("o", i))},
-		}}
+		facts := enrolled("s1")
+		facts.Shipments = []counter.Shipment{shipment("s1", fmt.Sprint("o", i))}
+		settlement := ledger.Settlement{At: 200, Facts: facts}
 		cut.armed.Store(when)
-		if err := s.Settle(t.Context(), d, facts); err == nil {
-			t.Fatalf("%s: the connection was lost, and Settle said nothing of it", id)
+		if err := s.SettleEvent(t.Context(), d, settlement); err == nil {
+			t.Fatalf("%s: the connection was lost, and SettleEvent returned no error", id)
 		}
-		again(t, func() error { return s.Settle(t.Context(), d, facts) })
+		again(t, func() error { return s.SettleEvent(t.Context(), d, settlement) })
 	}
 	if got := cut.cuts.Load(); got != 8 {
 		t.Errorf("%d connections were cut, want 8", got)
 	}
-	events, err := s.Events(t.Context(), "", 100)
+	events, err := s.Events(t.Context(), store.EventFilter{}, 100)
 	if err != nil || len(events) != 4 {
 		t.Errorf("%d events, %v; want each once", len(events), err)
 	}
-	if lease := claim(t, s, 1000, 1)[0]; lease.Made != 4 {
-		t.Errorf("%d shipments, want each once", lease.Made)
+	if lease := claim(t, s, 1000, 1)[0]; lease.Placed.Orders != 4 {
+		t.Errorf("%d shipments, want each once", lease.Placed.Orders)
 	}
 }
 
-// again tries what the sender would, and a lease that ran out.
+// again repeats a write as the sender of an event, or the worker after an expired lease, would.
 func again(t *testing.T, do func() error) {
 	t.Helper()
 	var err error

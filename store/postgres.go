@@ -5,7 +5,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
@@ -14,7 +16,7 @@ import (
 	"github.com/pressly/goose/v3"
 	"github.com/pressly/goose/v3/lock"
 
-	"github.com/termed/termed/ordergroove"
+	"github.com/termed/termed/ledger"
 )
 
 func openPostgres(ctx context.Context, o Options) (*Store, error) {
@@ -33,15 +35,39 @@ func openPostgres(ctx context.Context, o Options) (*Store, error) {
 		db.Close()
 		return nil, err
 	}
-	return &Store{
-		reads:   db,
-		writer:  newWriter(db, appendPostgres),
-		dialect: dialect{skipLocked: "for update skip locked", lockRow: "for update", bytewise: ` collate "C"`},
-	}, nil
+	s := &Store{
+		reads:  db,
+		writer: newWriter(db, appendPostgres, lockPostgres),
+		dialect: dialect{
+			skipLocked: "for update skip locked",
+			lockRow:    "for update",
+			lockBrake:  "select pg_advisory_xact_lock(7310001)",
+			shareBrake: "select pg_advisory_xact_lock_shared(7310001)",
+			bytewise:   ` collate "C"`,
+			bodyHas:    `position(cast(? as bytea) in %s) > 0`,
+		},
+	}
+	if o.Serve {
+		if s.heartbeat, err = startHeartbeat(ctx, db, renewEvery); err != nil {
+			db.Close()
+			return nil, err
+		}
+	}
+	return s, nil
 }
 
-// connectPostgres opens a pool that leaves no state in a session between two transactions, so that a pooler in transaction
-// mode may stand in between: no statement is prepared under a name. An address that asks for another
+// postgresName is an address as it may be printed.
+func postgresName(address string) string {
+	c, err := pgx.ParseConfig(address)
+	if err != nil {
+		return "on PostgreSQL" // the address may hold a password
+	}
+	where := net.JoinHostPort(c.Host, strconv.Itoa(int(c.Port)))
+	return fmt.Sprintf("postgres://%s/%s", where, c.Database)
+}
+
+// connectPostgres opens a pool that leaves no state in a session between two transactions, so that a pooler in
+// transaction mode may stand in between: no statement is prepared under a name. An address that asks for another
 // default_query_exec_mode has its way.
 func connectPostgres(ctx context.Context, address string) (*sqlx.DB, error) {
 	c, err := pgx.ParseConfig(address)
@@ -49,6 +75,7 @@ func connectPostgres(ctx context.Context, address string) (*sqlx.DB, error) {
 		return nil, errors.New("the PostgreSQL address cannot be read") // it may hold a password
 	}
 	if !strings.Contains(address, "default_query_exec_mode") {
+		// safeguard: no-session-statements
 		c.DefaultQueryExecMode = pgx.QueryExecModeExec
 	}
 	db := sqlx.NewDb(stdlib.OpenDB(*c), "pgx")
@@ -59,15 +86,21 @@ func connectPostgres(ctx context.Context, address string) (*sqlx.DB, error) {
 	return db, nil
 }
 
+// lockPostgres locks the rows of subscriptions, in the order of their ids.
+func lockPostgres(tx *sqlx.Tx, subscriptions []string) error {
+	_, err := tx.Exec(`select id from subscriptions where id = any($1) order by id for update`, subscriptions)
+	return err
+}
+
 // appendPostgres files a batch in one statement. The rows are sorted by key, or two instances that file the same
 // duplicates deadlock.
-func appendPostgres(tx *sqlx.Tx, batch []*ordergroove.Delivery) ([]bool, error) {
+func appendPostgres(tx *sqlx.Tx, batch []*ledger.Event) ([]bool, error) {
 	type key struct {
 		Created int64
 		ID      string
 	}
 	sorted := slices.Clone(batch)
-	slices.SortStableFunc(sorted, func(a, b *ordergroove.Delivery) int {
+	slices.SortStableFunc(sorted, func(a, b *ledger.Event) int {
 		return cmp.Or(cmp.Compare(a.Created, b.Created), cmp.Compare(a.ID, b.ID))
 	})
 	var (
@@ -79,7 +112,9 @@ func appendPostgres(tx *sqlx.Tx, batch []*ordergroove.Delivery) ([]bool, error) 
 	for _, d := range sorted {
 		created, received = append(created, d.Created), append(received, d.Received)
 		ids, types = append(ids, d.ID), append(types, d.Type)
-		state, bodies, due = append(state, statusOf(d.Verdict)), append(bodies, d.Body), append(due, dueOf(d))
+		state = append(state, string(d.Status))
+		bodies = append(bodies, d.Body)
+		due = append(due, dueOf(d))
 	}
 	var inserted []key
 	err := tx.Select(&inserted, `

@@ -8,42 +8,48 @@ import (
 
 	"github.com/jmoiron/sqlx"
 
-	"github.com/termed/termed/counter"
+	"github.com/termed/termed/ledger"
 )
 
-// reconciliation is the one row that says which comparison is under way.
+// reconciliation is the one row that says which reconciliation is in progress.
 type reconciliation struct {
 	Scope      string `db:"scope"`
 	Started    int64  `db:"started"`
-	Claim      string `db:"claim"`
-	ClaimUntil int64  `db:"claim_until"`
+	Lease      string `db:"lease"`
+	LeaseUntil int64  `db:"lease_until"`
 	AllAt      int64  `db:"all_at"`
 	RecentAt   int64  `db:"recent_at"`
 }
 
-const selectReconciliation = `select scope, started, claim, claim_until, all_at, recent_at from reconciliation where one = 1 `
+const selectReconciliation = `select scope, started, lease, lease_until, all_at, recent_at from reconciliation ` +
+	`where one = 1 `
 
-// Compared says when the last comparisons began that came to their end.
-func (s *Store) Compared(ctx context.Context) (counter.Compared, error) {
+// LastReconciled says when the last finished reconciliations began.
+func (s *Store) LastReconciled(ctx context.Context) (ledger.LastReconciled, error) {
 	var r reconciliation
 	err := s.reads.GetContext(ctx, &r, selectReconciliation)
 	if errors.Is(err, sql.ErrNoRows) {
 		err = nil
 	}
-	return counter.Compared{All: r.AllAt, Recent: r.RecentAt}, wrap("reading when was compared last", err)
+	return ledger.LastReconciled{All: r.AllAt, Recent: r.RecentAt}, wrap("reading the last reconciliation", err)
 }
 
-// BeginReconciliation takes the right to compare, until the given time: with the places that one of the same scope had come to
-// when it was interrupted, less than an age ago (milliseconds), or with none. It is false while somebody else compares.
-func (s *Store) BeginReconciliation(ctx context.Context, scope string, at, until, age int64) (_ counter.Reconciliation, ok bool, err error) {
-	var run counter.Reconciliation
-	err = s.writer.do(ctx, func(tx *sqlx.Tx) error {
-		run, ok = counter.Reconciliation{}, false
+// BeginReconciliation takes the exclusive right to reconcile, until the given time: with the progress of one of the
+// same scope that was interrupted less than an age ago (milliseconds), or with none. It is false while somebody else
+// reconciles.
+func (s *Store) BeginReconciliation(
+	ctx context.Context, scope string, at, until, age int64,
+) (ledger.Reconciliation, bool, error) {
+	var run ledger.Reconciliation
+	var ok bool
+	err := s.writer.do(ctx, func(tx *sqlx.Tx) error {
+		run, ok = ledger.Reconciliation{}, false
 		if _, err := tx.Exec(`insert into reconciliation (one) values (1) on conflict do nothing`); err != nil {
 			return err
 		}
 		var r reconciliation
-		if err := tx.Get(&r, selectReconciliation+s.dialect.lockRow); err != nil || r.ClaimUntil > at {
+		// safeguard: one-reconciliation
+		if err := tx.Get(&r, selectReconciliation+s.dialect.lockRow); err != nil || r.LeaseUntil > at {
 			return err
 		}
 		if r.Scope != scope || r.Started <= at-age {
@@ -59,30 +65,40 @@ func (s *Store) BeginReconciliation(ctx context.Context, scope string, at, until
 		if err := tx.Select(&lists, `select sku, next, done from reconciliation_lists`); err != nil {
 			return err
 		}
-		run = counter.Reconciliation{
-			Claim: s.claims + rand.Text(), Started: at, Lists: map[string]counter.Place{},
-			Compared: counter.Compared{All: r.AllAt, Recent: r.RecentAt},
+		run = ledger.Reconciliation{
+			Token: s.tokens + rand.Text(), Started: at, Lists: map[string]ledger.ListProgress{},
+			LastReconciled: ledger.LastReconciled{All: r.AllAt, Recent: r.RecentAt},
 		}
 		for _, l := range lists {
-			run.Lists[l.SKU] = counter.Place{Next: l.Next, Done: l.Done}
+			run.Lists[l.SKU] = ledger.ListProgress{Next: l.Next, Done: l.Done}
 		}
 		ok = true
-		_, err := tx.Exec(tx.Rebind(`update reconciliation set scope = ?, started = ?, claim = ?, claim_until = ? where one = 1`),
-			scope, run.Started, run.Claim, until)
+		_, err := tx.Exec(tx.Rebind(
+			`update reconciliation set scope = ?, started = ?, lease = ?, lease_until = ? where one = 1`,
+		),
+			scope, run.Started, run.Token, until)
 		return err
 	})
 	if err != nil {
-		return counter.Reconciliation{}, false, wrap("beginning to compare", err)
+		return ledger.Reconciliation{}, false, wrap("beginning to reconcile", err)
 	}
 	return run, ok, nil
 }
 
-// KeepPlace records what a comparison learned from one page of a list, and the page to go on with, in one transaction: after a
-// crash nothing is passed over. It holds the right to compare until the given time. counter.ErrLeaseLost: somebody else
-// compares by now.
-func (s *Store) KeepPlace(ctx context.Context, run counter.Reconciliation, sku string, place counter.Place, until int64, learned ...counter.Listed) error {
-	return wrap("keeping the place in the list of "+sku, s.writer.do(ctx, func(tx *sqlx.Tx) error {
-		if err := compares(tx, `update reconciliation set claim_until = ? where one = 1 and claim = ?`, until, run.Claim); err != nil {
+// SaveProgress records what a reconciliation learned from one page of a list, and the page to continue with, in one
+// transaction: after a crash nothing is skipped. It extends the right to reconcile until the given time.
+// ledger.ErrLeaseLost: somebody else reconciles by now.
+func (s *Store) SaveProgress(
+	ctx context.Context, run ledger.Reconciliation, sku string, progress ledger.ListProgress, until int64,
+	learned ...ledger.Listed,
+) error {
+	ids := make([]string, len(learned))
+	for i, l := range learned {
+		ids[i] = l.Subscription
+	}
+	return wrap("saving the progress in the list of "+sku, s.writer.change(ctx, ids, func(tx *sqlx.Tx) error {
+		if err := oneRow(tx, `update reconciliation set lease_until = ? where one = 1 and lease = ?`,
+			until, run.Token); err != nil {
 			return err
 		}
 		if err := list(tx, learned); err != nil {
@@ -91,22 +107,35 @@ func (s *Store) KeepPlace(ctx context.Context, run counter.Reconciliation, sku s
 		_, err := tx.Exec(tx.Rebind(`
 			insert into reconciliation_lists (sku, next, done)
 			values (?, ?, ?)
-			on conflict (sku) do update set next = excluded.next, done = excluded.done`), sku, place.Next, asInteger(place.Done))
+			on conflict (sku) do update set next = excluded.next, done = excluded.done`), sku, progress.Next,
+			flag(progress.Done))
 		return err
 	}))
 }
 
-// EndReconciliation lets go of the right to compare: at its end, or where it has come to. A comparison of everything or of what
-// is recent that came to its end is remembered as such.
-func (s *Store) EndReconciliation(ctx context.Context, run counter.Reconciliation, to counter.Compared, finished bool) error {
-	return wrap("ending the comparison", s.writer.do(ctx, func(tx *sqlx.Tx) error {
+// RenewReconciliation extends the right to reconcile until the given time. ledger.ErrLeaseLost: somebody else
+// reconciles by now.
+func (s *Store) RenewReconciliation(ctx context.Context, run ledger.Reconciliation, until int64) error {
+	return wrap("renewing the right to reconcile", s.writer.do(ctx, func(tx *sqlx.Tx) error {
+		return oneRow(tx, `update reconciliation set lease_until = ? where one = 1 and lease = ?`,
+			until, run.Token)
+	}))
+}
+
+// EndReconciliation gives the right to reconcile back, whether it was finished or interrupted. A finished one is
+// remembered.
+func (s *Store) EndReconciliation(
+	ctx context.Context, run ledger.Reconciliation, to ledger.LastReconciled, finished bool,
+) error {
+	return wrap("ending the reconciliation", s.writer.do(ctx, func(tx *sqlx.Tx) error {
 		if !finished {
-			return compares(tx, `update reconciliation set claim = '', claim_until = 0 where one = 1 and claim = ?`, run.Claim)
+			return oneRow(tx, `update reconciliation set lease = '', lease_until = 0 where one = 1 and lease = ?`,
+				run.Token)
 		}
-		if err := compares(tx, `
+		if err := oneRow(tx, `
 			update reconciliation
-			set claim = '', claim_until = 0, scope = '', started = 0, all_at = ?, recent_at = ?
-			where one = 1 and claim = ?`, to.All, to.Recent, run.Claim); err != nil {
+			set lease = '', lease_until = 0, scope = '', started = 0, all_at = ?, recent_at = ?
+			where one = 1 and lease = ?`, to.All, to.Recent, run.Token); err != nil {
 			return err
 		}
 		_, err := tx.Exec(`delete from reconciliation_lists`)
@@ -114,21 +143,11 @@ func (s *Store) EndReconciliation(ctx context.Context, run counter.Reconciliatio
 	}))
 }
 
-// compares runs a statement that changes the one row, if the claim is still its.
-func compares(tx *sqlx.Tx, query string, args ...any) error {
-	result, err := tx.Exec(tx.Rebind(query), args...)
-	if err != nil {
-		return err
-	}
-	if n, err := result.RowsAffected(); err != nil || n == 1 {
-		return err
-	}
-	return counter.ErrLeaseLost
-}
-
-func list(tx *sqlx.Tx, listed []counter.Listed) error {
+func list(tx *sqlx.Tx, listed []ledger.Listed) error {
 	for _, l := range listed {
-		if _, err := tx.Exec(tx.Rebind(`update subscriptions set listed_at = ?, upcoming = coalesce(?, upcoming) where id = ?`),
+		if _, err := tx.Exec(tx.Rebind(
+			`update subscriptions set listed_at = ?, upcoming = coalesce(?, upcoming) where id = ?`,
+		),
 			l.At, l.Upcoming, l.Subscription); err != nil {
 			return err
 		}
@@ -136,13 +155,13 @@ func list(tx *sqlx.Tx, listed []counter.Listed) error {
 	return nil
 }
 
-// Learn puts facts into the ledger that no event told of: they were found by asking.
-func (s *Store) Learn(ctx context.Context, f counter.Facts, at int64) error {
+// RecordFacts records facts that no event announced: they were found by asking.
+func (s *Store) RecordFacts(ctx context.Context, f ledger.Facts, at int64) error {
 	var news bool
-	err := s.writer.do(ctx, func(tx *sqlx.Tx) error {
-		l := learning{tx: tx, at: at}
-		err := l.learn(f)
-		news = l.news
+	err := s.writer.change(ctx, f.Subscriptions(), func(tx *sqlx.Tx) error {
+		r := recorder{dialect: s.dialect, tx: tx, at: at}
+		err := r.record(f)
+		news = r.news
 		return err
 	})
 	if err == nil && news {
@@ -151,54 +170,50 @@ func (s *Store) Learn(ctx context.Context, f counter.Facts, at int64) error {
 	return wrap("recording what was found", err)
 }
 
-// Known returns what the ledger knows of the given subscriptions, by id; those that are not in it are not there.
-func (s *Store) Known(ctx context.Context, ids []string) (map[string]counter.Known, error) {
+// Known returns the given subscriptions by id; those that are not recorded are not there.
+func (s *Store) Known(ctx context.Context, ids []string) (map[string]ledger.Subscription, error) {
 	if len(ids) == 0 {
 		return nil, nil
 	}
-	query, args, err := sqlx.In(selectPage+`where id in (?)`, ids)
+	clause, args, err := sqlx.In(`where s.id in (?)`, ids)
 	if err != nil {
-		return nil, wrap("reading the ledger", err)
+		return nil, wrap("reading subscriptions", err)
 	}
-	pages, err := s.known(ctx, query, args...)
-	known := make(map[string]counter.Known, len(pages))
-	for _, p := range pages {
-		known[p.Subscription] = p
+	found, err := s.find(ctx, clause, args...)
+	known := make(map[string]ledger.Subscription, len(found))
+	for _, sub := range found {
+		known[sub.ID] = sub
 	}
 	return known, err
 }
 
-// stillLive are the pages that we believe to be live.
-const stillLive = `live = 1 and state not in ('released', 'completed', 'ended') `
+// stillLive are the subscriptions that are believed to be live.
+const stillLive = `s.live = 1 and e.state not in ('released', 'completed', 'ended') `
 
-// Unlisted returns the subscriptions of a SKU that we believe to be live, were enrolled before a time, UTC unix milliseconds,
-// and that no comparison has come by since.
-func (s *Store) Unlisted(ctx context.Context, sku string, since int64) ([]counter.Known, error) {
-	return s.known(ctx, selectPage+`where `+stillLive+`and sku = ? and listed_at < ? and enrolled_at < ? order by id`, sku, since, since)
+// Unlisted returns the subscriptions of a SKU that are believed to be live, were first recorded before a time, UTC unix
+// milliseconds, and that no reconciliation has seen since.
+func (s *Store) Unlisted(ctx context.Context, sku string, since int64) ([]ledger.Subscription, error) {
+	// safeguard: enrolled-later
+	return s.find(ctx, `where `+stillLive+`and e.sku = ? and s.listed_at < ? and s.created < ? order by s.id`, sku, since,
+		since)
 }
 
-// Running returns how many subscriptions we believe to be live, by SKU.
+// Running returns how many subscriptions are believed to be live, by SKU.
 func (s *Store) Running(ctx context.Context) (map[string]int, error) {
 	var rows []struct {
 		SKU string `db:"sku"`
 		N   int    `db:"n"`
 	}
-	err := s.reads.SelectContext(ctx, &rows, `select sku, count(*) as n from subscriptions where `+stillLive+`group by sku`)
+	err := s.reads.SelectContext(ctx, &rows, `
+		select e.sku, count(*) as n
+		from subscriptions s
+		join enrollments e on e.subscription = s.id
+		 and e.number = (select max(number) from enrollments where subscription = s.id)
+		where `+stillLive+`
+		group by e.sku`)
 	running := map[string]int{}
 	for _, r := range rows {
 		running[r.SKU] = r.N
 	}
 	return running, wrap("counting running subscriptions", err)
-}
-
-func (s *Store) known(ctx context.Context, query string, args ...any) ([]counter.Known, error) {
-	var pages []page
-	if err := s.reads.SelectContext(ctx, &pages, s.reads.Rebind(query), args...); err != nil {
-		return nil, wrap("reading the ledger", err)
-	}
-	known := make([]counter.Known, len(pages))
-	for i, p := range pages {
-		known[i] = counter.Known{Ledger: p.ledger(), Next: p.DueAt.Int64, Attempts: p.Attempts, Upcoming: p.Upcoming}
-	}
-	return known, nil
 }

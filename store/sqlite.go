@@ -2,7 +2,9 @@ package store
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -14,15 +16,18 @@ import (
 	"github.com/pressly/goose/v3"
 	_ "modernc.org/sqlite" // the driver
 
-	"github.com/termed/termed/ordergroove"
+	"github.com/termed/termed/ledger"
 )
 
 // openSQLite opens one write connection and a pool that can only read. With a second writer, a transaction that reads
 // and then writes fails under load in spite of WAL and busy_timeout.
 func openSQLite(ctx context.Context, o Options) (_ *Store, err error) {
-	path := strings.TrimPrefix(o.Database, "sqlite://")
+	path := filePath(o.Database)
+	if err := mayOpen(path, o); err != nil {
+		return nil, err
+	}
 	s := &Store{}
-	if o.Serve {
+	if o.Serve || o.exclusive {
 		if s.lock, err = lockFile(path); err != nil {
 			return nil, err
 		}
@@ -32,15 +37,17 @@ func openSQLite(ctx context.Context, o Options) (_ *Store, err error) {
 			s.lock.Close()
 		}
 	}()
-	// Bodies hold personal data: the file is its owner's alone. SQLite gives its -wal and -shm the same mode.
-	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
-	if err != nil {
+	if err := createFile(path, o); err != nil {
 		return nil, err
 	}
-	if err := file.Close(); err != nil {
-		return nil, err
-	}
-	writes, err := connectSQLite(ctx, path, "_txlock=immediate", "_pragma=synchronous(FULL)", "_pragma=journal_size_limit(67108864)")
+	defer func() {
+		if err != nil && o.mustBeNew {
+			err = errors.Join(err, removeFiles(filesOf(path)))
+		}
+	}()
+	// safeguard: synced-commits
+	writes, err := connectSQLite(ctx, path, "_txlock=immediate", "_pragma=synchronous(FULL)",
+		"_pragma=journal_size_limit(67108864)")
 	if err != nil {
 		return nil, err
 	}
@@ -55,59 +62,123 @@ func openSQLite(ctx context.Context, o Options) (_ *Store, err error) {
 		return nil, err
 	}
 	reads.SetMaxOpenConns(max(4, runtime.NumCPU()))
-	s.reads, s.writer = reads, newWriter(writes, appendSQLite)
-	s.dialect = dialect{copyInto: "vacuum into ?"}
+	s.reads, s.writer = reads, newWriter(writes, appendSQLite, nil)
+	s.dialect = dialect{bodyHas: `instr(%s, cast(? as blob)) > 0`, copyInto: "vacuum into ?"}
 	if o.Serve {
 		return s, releaseAll(ctx, writes)
 	}
-	s.claims = beside
+	s.tokens = besideService
 	return s, nil
 }
 
+// filePath is the file of a SQLite database.
+func filePath(database string) string {
+	return strings.TrimPrefix(database, "sqlite://")
+}
+
+// mayOpen refuses a file that does not exist where it must, before anything is created beside it.
+func mayOpen(path string, o Options) error {
+	if !o.MustExist && o.Migrate == Auto {
+		return nil
+	}
+	_, err := os.Stat(path)
+	// safeguard: must-exist
+	if errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("%w: %s", ErrNoDatabase, Name(o.Database))
+	}
+	return err
+}
+
+// createFile creates the file where there is none. Bodies hold personal data: the file is its owner's alone. SQLite
+// gives its -wal and -shm the same mode.
+func createFile(path string, o Options) error {
+	how := os.O_RDWR | os.O_CREATE
+	if o.MustExist {
+		how = os.O_RDWR
+	}
+	if o.mustBeNew {
+		how |= os.O_EXCL
+	}
+	file, err := os.OpenFile(path, how, 0o600)
+	if err != nil {
+		return err
+	}
+	return file.Close()
+}
+
+// filesOf are the file of a database and those that are beside it while it is open.
+func filesOf(path string) []string {
+	return []string{path, path + "-wal", path + "-shm", path + ".lock"}
+}
+
+// removeFiles removes the files that exist.
+func removeFiles(files []string) error {
+	var errs []error
+	for _, file := range files {
+		if err := os.Remove(file); !errors.Is(err, fs.ErrNotExist) {
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
+}
+
 func connectSQLite(ctx context.Context, path string, settings ...string) (*sqlx.DB, error) {
+	return dialSQLite(ctx, path, append(settings, "_pragma=busy_timeout(5000)", "_pragma=journal_mode(WAL)")...)
+}
+
+func dialSQLite(ctx context.Context, path string, settings ...string) (*sqlx.DB, error) {
 	absolute, err := filepath.Abs(path)
 	if err != nil {
 		return nil, err
 	}
 	address := url.URL{Scheme: "file", OmitHost: true, Path: filepath.ToSlash(absolute)}
-	settings = append(settings, "_pragma=busy_timeout(5000)", "_pragma=journal_mode(WAL)")
 	sqlx.BindDriver("sqlite", sqlx.QUESTION)
 	return sqlx.ConnectContext(ctx, "sqlite", address.String()+"?"+strings.Join(settings, "&"))
 }
 
 // lockFile keeps a second service from the file. The lock is the process's: it goes when the process does, however.
 func lockFile(path string) (*flock.Flock, error) {
+	// safeguard: private-lock
 	lock := flock.New(path+".lock", flock.SetPermissions(0o600))
 	held, err := lock.TryLock()
 	if err != nil {
 		return nil, fmt.Errorf("locking %s: %w", path, err)
 	}
+	// safeguard: one-service
 	if !held {
-		return nil, fmt.Errorf("%w: %s", ErrInUse, path)
+		return nil, ErrInUse
 	}
 	return lock, nil
 }
 
-// beside begins the claims of a process that works beside the service, without the file's lock.
-const beside = "beside-"
+// besideService begins the tokens of a process that works beside the service, without the file's lock.
+const besideService = "beside-"
 
-// releaseAll takes up what a dead predecessor held: this process holds the file's lock, so no service works under those
-// leases any more. A command that works beside it may still hold its own; those run out by themselves.
+// releaseAll releases what a dead predecessor held: this process holds the file's lock, so no service works under those
+// leases any more. A command that works beside it may still hold its own; those expire.
 func releaseAll(ctx context.Context, db *sqlx.DB) error {
-	if _, err := db.ExecContext(ctx, `update subscriptions set claim = '', claim_until = 0 where claim <> '' and claim not like '`+beside+`%'`); err != nil {
+	if _, err := db.ExecContext(ctx, `
+		update subscriptions
+		set lease = '', lease_until = 0
+		where lease <> '' and lease not like '`+besideService+`%'`); err != nil {
 		return fmt.Errorf("releasing leases: %w", err)
 	}
-	if _, err := db.ExecContext(ctx, `update reconciliation set claim = '', claim_until = 0 where claim not like '`+beside+`%'`); err != nil {
-		return fmt.Errorf("releasing the right to compare: %w", err)
+	if _, err := db.ExecContext(ctx, `
+		update reconciliation
+		set lease = '', lease_until = 0
+		where lease not like '`+besideService+`%'`); err != nil {
+		return fmt.Errorf("releasing the reconciliation: %w", err)
 	}
-	if _, err := db.ExecContext(ctx, `update notices set due = created where due is not null and attempts = 0`); err != nil {
-		return fmt.Errorf("releasing notices: %w", err)
+	if _, err := db.ExecContext(ctx,
+		`update messages set due = created where due is not null and attempts = 0`); err != nil {
+		return fmt.Errorf("releasing messages: %w", err)
 	}
 	_, err := db.ExecContext(ctx, `update events set due = received where due is not null and attempts = 0`)
 	return wrap("releasing events", err)
 }
 
-func appendSQLite(tx *sqlx.Tx, batch []*ordergroove.Delivery) ([]bool, error) {
+func appendSQLite(tx *sqlx.Tx, batch []*ledger.Event) ([]bool, error) {
+	// safeguard: unique-events
 	insert, err := tx.Preparex(`
 		insert into events (created, id, type, received, body, status, due)
 		values (?, ?, ?, ?, ?, ?, ?)
@@ -118,7 +189,7 @@ func appendSQLite(tx *sqlx.Tx, batch []*ordergroove.Delivery) ([]bool, error) {
 	defer insert.Close()
 	fresh := make([]bool, len(batch))
 	for i, d := range batch {
-		result, err := insert.Exec(d.Created, d.ID, d.Type, d.Received, d.Body, statusOf(d.Verdict), dueOf(d))
+		result, err := insert.Exec(d.Created, d.ID, d.Type, d.Received, d.Body, d.Status, dueOf(d))
 		if err != nil {
 			return nil, err
 		}

@@ -1,8 +1,8 @@
-// Package store owns every SQL statement and the schema: the inbox of events, the ledger of subscriptions and shipments,
-// and the journal, on SQLite or PostgreSQL with the same tables. Times are UTC unix milliseconds.
+// Package store owns every SQL statement and the schema: the inbox of events, the ledger of subscriptions and
+// shipments, and the journal, on SQLite or PostgreSQL with the same tables. Times are UTC unix milliseconds.
 //
-// Uniqueness is the database's job, and an answer without an error means committed and synced. It never calls Ordergroove
-// and never decides what a fact means; other packages declare the few methods of it that they need.
+// Uniqueness is the database's job, and an answer without an error means committed and synced. It never calls
+// Ordergroove and never decides what a fact means; other packages declare the few methods of it that they need.
 package store
 
 import (
@@ -18,17 +18,24 @@ import (
 // ErrClosed says that the store is shut.
 var ErrClosed = errors.New("the store is closed")
 
-// ErrInUse says that another process serves the same SQLite file.
+// ErrInUse says that another process serves the same database.
 var ErrInUse = errors.New("another termed process uses this database")
+
+// ErrNoDatabase says that a database that must exist does not.
+var ErrNoDatabase = errors.New("the database does not exist")
 
 // Migrate is what Open does with an older schema.
 type Migrate int
 
 const (
-	Auto     Migrate = iota // bring it up to date
-	Manual                  // refuse, with ErrOldSchema: somebody migrates by hand
-	LookOnly                // leave it as it is
+	Auto     Migrate = iota // bring it up to date; create the database if it does not exist
+	Upgrade                 // bring it up to date, but create nothing: ErrNoDatabase, ErrNoSchema
+	Manual                  // refuse, with ErrOldSchema: somebody migrates by hand; create nothing
+	LookOnly                // leave it as it is, and create nothing
 )
+
+// ErrNoSchema says that the database exists and termed has never written to it.
+var ErrNoSchema = errors.New("the database has no tables of termed")
 
 // ErrOldSchema says that the schema waits for `termed migrate up`.
 var ErrOldSchema = errors.New("the database's schema is older than this termed")
@@ -40,26 +47,34 @@ var ErrNewSchema = errors.New("the database's schema is newer than this termed")
 type Options struct {
 	// Database is a file (SQLite), or postgres://… (PostgreSQL).
 	Database string
-	// Serve takes the SQLite file for this process alone, as a service does, and takes up at once what its dead
-	// predecessor held. Without it the store is one reader or writer among others.
+	// Serve opens the database as a service does. It takes the SQLite file for this process alone, and takes up at once
+	// what its dead predecessor held. On PostgreSQL, where there may be several services, it says until Close that one
+	// is running. Without it the store is one reader or writer among others.
 	Serve bool
 	// Migrate says what to do with a schema that is older than this program's: bring it up to date (default), refuse, or
-	// look only.
+	// look only. Only the default creates a database.
 	Migrate Migrate
+	// MustExist refuses a SQLite file that does not exist, with ErrNoDatabase. Otherwise it is created.
+	MustExist bool
+
+	exclusive bool // takes the SQLite file for this process alone, and leaves what a predecessor held as it is
+	mustBeNew bool // refuses a SQLite file that exists
 }
 
 // Store is the open database.
 type Store struct {
-	reads   *sqlx.DB
-	dialect dialect
-	writer  *writer
-	lock    io.Closer
-	claims  string // what the ids of our claims begin with
+	reads     *sqlx.DB
+	dialect   dialect
+	writer    *writer
+	lock      io.Closer
+	heartbeat *heartbeat
+	tokens    string   // what the tokens of our leases begin with
+	discard   []string // files that Close removes
 
 	// One place each: a wake-up that finds one waiting changes nothing.
 	eventsDue        chan struct{}
 	subscriptionsDue chan struct{}
-	noticesDue       chan struct{}
+	messagesDue      chan struct{}
 }
 
 // Open opens the database, brings its schema up to date and starts its writer.
@@ -70,11 +85,11 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	}
 	s, err := open(ctx, o)
 	if err != nil {
-		return nil, fmt.Errorf("opening the database: %w", err)
+		return nil, fmt.Errorf("opening the database %s: %w", Name(o.Database), err)
 	}
 	s.eventsDue = make(chan struct{}, 1)
 	s.subscriptionsDue = make(chan struct{}, 1)
-	s.noticesDue = make(chan struct{}, 1)
+	s.messagesDue = make(chan struct{}, 1)
 	go s.writer.run()
 	return s, nil
 }
@@ -82,10 +97,14 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 // Close waits for the writes in hand and shuts the database.
 func (s *Store) Close() error {
 	s.writer.close()
+	if s.heartbeat != nil {
+		s.heartbeat.Close()
+	}
 	errs := []error{s.writer.db.Close()}
 	if s.reads != s.writer.db {
 		errs = append(errs, s.reads.Close())
 	}
+	errs = append(errs, removeFiles(s.discard)) // while the lock keeps others out
 	if s.lock != nil {
 		errs = append(errs, s.lock.Close())
 	}
@@ -97,14 +116,14 @@ func (s *Store) Ping(ctx context.Context) error {
 	return s.reads.PingContext(ctx)
 }
 
-// EventsDue is signalled when an event was filed that can be worked on at once.
+// EventsDue is signaled when an event was filed that can be worked on at once.
 func (s *Store) EventsDue() <-chan struct{} { return s.eventsDue }
 
-// SubscriptionsDue is signalled when facts made a subscription due.
+// SubscriptionsDue is signaled when facts made a subscription due.
 func (s *Store) SubscriptionsDue() <-chan struct{} { return s.subscriptionsDue }
 
-// NoticesDue is signalled when notices were put into the outbox.
-func (s *Store) NoticesDue() <-chan struct{} { return s.noticesDue }
+// MessagesDue is signaled when notices were put into the outbox.
+func (s *Store) MessagesDue() <-chan struct{} { return s.messagesDue }
 
 // Backlog is what is still to be done, at any time.
 type Backlog struct {
@@ -112,18 +131,22 @@ type Backlog struct {
 	Subscriptions int `db:"subscriptions" json:"subscriptions"`
 }
 
-// Backlog counts the events to be worked on and the subscriptions to be looked at. One that needs a person is not work to be
-// done, even where it is asked now and then whether it can be done by now.
+// Backlog counts the events to be processed and the subscriptions to be synced. One that needs a person, or that the
+// throttle holds back, is not work to be done, even where it is asked now and then whether it can be done by now.
 func (s *Store) Backlog(ctx context.Context) (Backlog, error) {
 	var b Backlog
 	err := s.reads.GetContext(ctx, &b, `
 		select (select count(*) from events where due is not null) as events,
-		       (select count(*) from subscriptions where due is not null and (state <> 'attention' or attempts = 0)) as subscriptions`)
+		       (select count(*)
+		        from subscriptions s
+		        join enrollments e on e.subscription = s.id
+		         and e.number = (select max(number) from enrollments where subscription = s.id)
+		        where s.due is not null and (e.state not in ('attention', 'throttled') or s.attempts = 0)) as subscriptions`)
 	return b, wrap("counting the backlog", err)
 }
 
-// Prune forgets events that are settled, orders read, and notices delivered, longer ago than before, at most n of each, and
-// says how many events went. Shipments and the journal are for ever.
+// Prune forgets events that are settled, orders read, and notices delivered, longer ago than before, at most n of each,
+// and says how many events went. Shipments and the journal are for ever.
 func (s *Store) Prune(ctx context.Context, before int64, n int) (int64, error) {
 	var gone int64
 	err := s.writer.do(ctx, func(tx *sqlx.Tx) error {
@@ -140,15 +163,30 @@ func (s *Store) Prune(ctx context.Context, before int64, n int) (int64, error) {
 		if gone, err = result.RowsAffected(); err != nil {
 			return err
 		}
+		if gone > 0 {
+			if _, err = tx.Exec(`
+				delete from event_subscriptions
+				where not exists (select 1 from events e where e.created = event_subscriptions.created
+				                  and e.id = event_subscriptions.id)`); err != nil {
+				return err
+			}
+		}
 		_, err = tx.Exec(tx.Rebind(`
 			delete from orders_read
 			where order_id in (select order_id from orders_read where at < ? limit ?)`), before, n)
 		if err != nil {
 			return err
 		}
+		if _, err = tx.Exec(tx.Rebind(`delete from unexplained_ends where at < ?`), before); err != nil {
+			return err
+		}
+		if _, err = tx.Exec(tx.Rebind(`delete from actions where finished between 1 and ?`), before); err != nil {
+			return err
+		}
 		_, err = tx.Exec(tx.Rebind(`
-			delete from notices
-			where (id, endpoint) in (select id, endpoint from notices where created < ? and status = 'delivered' limit ?)`), before, n)
+			delete from messages
+			where (id, endpoint) in (select id, endpoint from messages where created < ? and status = 'delivered' limit ?)`),
+			before, n)
 		return err
 	})
 	if err != nil {
@@ -162,6 +200,7 @@ func (s *Store) Backup(ctx context.Context, to string) error {
 	if s.dialect.copyInto == "" {
 		return errors.New("PostgreSQL is backed up with its own tools: pg_dump")
 	}
+	// safeguard: private-backup
 	file, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600) // as private as the database
 	if err != nil {
 		return err

@@ -3,363 +3,478 @@ package store
 import (
 	"context"
 	"crypto/rand"
-	"database/sql"
-	"encoding/json"
 	"errors"
-	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/jmoiron/sqlx"
 
 	"github.com/termed/termed/counter"
-	"github.com/termed/termed/ordergroove"
+	"github.com/termed/termed/ledger"
 )
 
-// page is a row of subscriptions with what is counted from shipments. The counts are never stored: stored, they could be
-// wrong.
-type page struct {
-	ID            string        `db:"id"`
-	SKU           string        `db:"sku"`
-	Term          string        `db:"term"`
-	Customer      string        `db:"customer"`
-	Due           int           `db:"shipments_due"`
-	Adjust        int           `db:"adjustment"`
-	Sent          string        `db:"counters_sent"`
-	Written       sql.NullInt64 `db:"counter_written"`
-	State         string        `db:"state"`
-	Reason        string        `db:"reason"`
-	Live          bool          `db:"live"`
-	Prepaid       bool          `db:"prepaid"`
-	Completed     bool          `db:"completed"`
-	ExtraOrder    string        `db:"extra_order"`
-	ExtraPlace    int64         `db:"extra_place"`
-	Urgency       int           `db:"urgency"`
-	Upcoming      string        `db:"upcoming"`
-	EnrolledBy    string        `db:"enrolled_by"`
-	EnrolledAt    int64         `db:"enrolled_at"`
-	ReactivatedAt int64         `db:"reactivated_at"`
-	CancelSent    bool          `db:"cancel_sent"`
-	CancelAfter   int64         `db:"cancel_after"`
-	Blocking      bool          `db:"blocking"`
-	AtCheckout    int           `db:"at_checkout"`
-	Past          int           `db:"past"`
-	Exempt        string        `db:"exempt"`
-	Reopened      bool          `db:"reopened"`
-	Members       string        `db:"members"`
-	LastTold      bool          `db:"last_told"`
-	ClaimUntil    int64         `db:"claim_until"`
-	LastShipment  int64         `db:"last_shipment"`
-	Revision      int64         `db:"revision"`
-	Attempts      int           `db:"attempts"`
-	DueAt         sql.NullInt64 `db:"due"`
-	LastError     string        `db:"last_error"`
-	Shipped       int           `db:"shipped"` // in all its terms
-	Untold        int           `db:"untold"`
-	Announced     int           `db:"announced"`
+// subscriptionRow is a subscription with its lease and its current enrollment.
+type subscriptionRow struct {
+	ledger.Subscription
+	lease      string
+	leaseUntil int64
 }
 
-const selectPage = `
-	select id, sku, term, customer, shipments_due, adjustment, counters_sent, counter_written, state, reason, live, prepaid, completed,
-	       extra_order, extra_place, reactivated_at, cancel_sent, urgency, upcoming, revision, attempts, due, last_error,
-	       enrolled_by, enrolled_at, cancel_after, blocking, at_checkout, past, exempt, reopened, members, last_told, claim_until,
-	       (select count(*) from shipments where subscription = subscriptions.id) as shipped,
-	       (select count(*) from shipments where subscription = subscriptions.id and told = 0) as untold,
-	       (select coalesce(max(at), 0) from shipments where subscription = subscriptions.id) as last_shipment,
-	       (select count(*) from shipments where subscription = subscriptions.id and source <> '` + counter.Reconciled + `') as announced
-	from subscriptions `
-
-func (p page) ledger() counter.Ledger {
-	l := counter.Ledger{
-		Subscription: p.ID, SKU: p.SKU, Term: p.Term, Customer: p.Customer,
-		AtCheckout: p.AtCheckout, Due: p.Due, Made: p.Shipped - p.Past, Past: p.Past, Announced: max(0, p.Announced-p.Past), Adjustment: p.Adjust,
-		Sent: splitCounters(p.Sent), LastShipment: p.LastShipment,
-		ReactivatedAt: p.ReactivatedAt, CancelSent: p.CancelSent, CancelAfter: p.CancelAfter, Blocking: p.Blocking,
-		Exempt: p.Exempt, Reopened: p.Reopened, Put: splitMembers(p.Members), Untold: p.Untold, LastTold: p.LastTold,
-		State: counter.State(p.State), Reason: p.Reason, Live: p.Live, Prepaid: p.Prepaid, Completed: p.Completed,
-		ExtraOrder: p.ExtraOrder, ExtraPlace: p.ExtraPlace,
+// read selects subscriptions with their current enrollments. The clause begins with where, or is empty.
+func read(ctx context.Context, q queryer, clause string, args ...any) ([]subscriptionRow, error) {
+	rows, err := q.QueryxContext(ctx, q.Rebind(selectSubscriptions+clause), args...)
+	if err != nil {
+		return nil, err
 	}
-	if p.EnrolledBy != ordergroove.SubscriptionCreate {
-		l.TermedFrom = p.EnrolledAt
+	defer rows.Close()
+	var all []subscriptionRow
+	for rows.Next() {
+		var r subscriptionRow
+		if err := rows.Scan(r.fields()...); err != nil {
+			return nil, err
+		}
+		all = append(all, r)
 	}
-	if p.Written.Valid {
-		written := int(p.Written.Int64)
-		l.Written = &written
-	}
-	return l
+	return all, rows.Err()
 }
 
-// Claim takes up to n due subscriptions whose lease is free, the most urgent and then the longest due first, until the given
-// time. Each claim has a fresh id, which every later write under it must match.
-func (s *Store) Claim(ctx context.Context, at, until int64, n int) ([]counter.Lease, error) {
-	idle, err := s.nothingDue(ctx, `select 1 from subscriptions where due <= ? and claim_until <= ? limit 1`, at, at)
+var selectSubscriptions = `
+	select s.id, s.customer, s.created_at, s.live, s.prepaid, s.reactivated_at, s.extra_order, s.extra_place,
+	       s.created, coalesce(s.due, 0), s.priority, s.attempts, s.last_error, s.revision, s.upcoming, s.changed_at,
+	       s.adjustments,
+	       s.lease, s.lease_until,
+	       e.number, e.` + strings.Join(names(enrollmentColumns(new(counter.Enrollment))),
+	", e.") + `, ` + placedColumns + `
+	from subscriptions s
+	join enrollments e on e.subscription = s.id
+	 and e.number = (select max(number) from enrollments where subscription = s.id) `
+
+// fields are where a row of selectSubscriptions is read into.
+func (r *subscriptionRow) fields() []any {
+	targets := []any{
+		&r.ID, &r.Customer, &r.CreatedAt, (*flag)(&r.Live), (*flag)(&r.Prepaid), &r.ReactivatedAt, &r.PendingExtraOrder,
+		&r.PendingExtraPlace,
+		&r.Created, &r.Due, &r.Priority, &r.Attempts, &r.Error, &r.Revision, &r.Upcoming, &r.ChangedAt,
+		&r.Adjustments,
+		&r.lease, &r.leaseUntil,
+		&r.Number,
+	}
+	targets = append(targets, fields(enrollmentColumns(&r.Enrollment))...)
+	return append(targets, placedFields(&r.Enrollment)...)
+}
+
+// Claim takes leases on up to n due subscriptions that nobody holds, those of the highest priority and then the longest
+// due first, until the given time. Each claim has a token of its own, which every later write under it must match. Up
+// to retries of them have failed before, and these come first: however many are new, what failed is tried again.
+func (s *Store) Claim(ctx context.Context, at, until int64, n, retries int) ([]ledger.Lease, error) {
+	idle, err := s.nothingDue(ctx, `select 1 from subscriptions where due <= ? and lease_until <= ? limit 1`, at, at)
 	if idle || err != nil {
 		return nil, wrap("looking for due subscriptions", err)
 	}
-	claim := s.claims + rand.Text()
-	var pages []page
+	token := s.tokens + rand.Text()
+	var claimed []subscriptionRow
 	err = s.writer.do(ctx, func(tx *sqlx.Tx) error {
-		if _, err := tx.Exec(tx.Rebind(`
-			update subscriptions
-			set claim = ?, claim_until = ?
-			where id in (
-				select id
-				from subscriptions
-				where due <= ? and claim_until <= ?
-				order by urgency desc, due, id
-				limit ? `+s.dialect.skipLocked+`)`), claim, until, at, at, n); err != nil {
+		claim := func(which string, most int) (int64, error) {
+			// safeguard: urgent-due-first
+			// safeguard: lease
+			result, err := tx.Exec(tx.Rebind(`
+				update subscriptions
+				set lease = ?, lease_until = ?
+				where id in (
+					select id
+					from subscriptions
+					where due <= ? and lease_until <= ? and `+which+`
+					order by priority desc, due, id
+					limit ? `+s.dialect.skipLocked+`)`), token, until, at, at, most)
+			if err != nil {
+				return 0, err
+			}
+			return result.RowsAffected()
+		}
+		failed, err := claim("attempts > 0", retries)
+		if err != nil {
 			return err
 		}
-		pages = nil
-		return tx.Select(&pages, tx.Rebind(selectPage+`where claim = ?`), claim)
+		if _, err := claim("attempts = 0", n-int(failed)); err != nil {
+			return err
+		}
+		rows, err := read(context.Background(), tx, `where s.lease = ? order by s.priority desc, s.due, s.id`, token)
+		claimed = rows
+		return err
 	})
 	if err != nil {
 		return nil, wrap("claiming subscriptions", err)
 	}
-	leases := make([]counter.Lease, len(pages))
-	for i, p := range pages {
-		leases[i] = counter.Lease{Ledger: p.ledger(), Claim: claim, Until: until, Revision: p.Revision, Attempts: p.Attempts, Urgency: counter.Urgency(p.Urgency)}
+	leases := make([]ledger.Lease, len(claimed))
+	for i, r := range claimed {
+		leases[i] = ledger.Lease{Subscription: r.Subscription, Token: token, Until: until}
 	}
 	return leases, nil
 }
 
-// Record commits one step of a look and answers the page as it is then. counter.ErrLeaseLost: somebody else holds the
-// subscription. counter.ErrStale: an adoption, or a new term, was worked out from fewer shipments than there are.
-func (s *Store) Record(ctx context.Context, lease counter.Lease, step counter.Step) (counter.Ledger, error) {
-	var after page
-	err := s.writer.do(ctx, func(tx *sqlx.Tx) error {
-		for _, shipment := range step.Shipments {
-			if _, err := insertShipment(tx, shipment, step.History); err != nil {
-				return err
-			}
+// ClaimOne takes the lease on one subscription, whether or not it is due, until the given time. ledger.ErrLeased: a
+// sync is in progress; ledger.ErrUnknown: there is no such subscription.
+func (s *Store) ClaimOne(ctx context.Context, id string, at, until int64) (ledger.Lease, error) {
+	token := s.tokens + rand.Text()
+	var claimed subscriptionRow
+	err := s.writer.change(ctx, []string{id}, func(tx *sqlx.Tx) error {
+		row, found, err := s.dialect.current(tx, id)
+		switch {
+		case err != nil:
+			return err
+		case !found:
+			return ledger.ErrUnknown
+		// safeguard: action-waits
+		case row.leaseUntil > at:
+			return ledger.ErrLeased
 		}
-		before, err := s.held(tx, lease)
+		claimed = row
+		return oneRow(tx, `update subscriptions set lease = ?, lease_until = ? where id = ? and lease = ?`,
+			token, until, id, row.lease)
+	})
+	if err != nil {
+		return ledger.Lease{}, wrap("claiming "+id, err)
+	}
+	return ledger.Lease{Subscription: claimed.Subscription, Token: token, Until: until}, nil
+}
+
+// Renew extends a lease until the given time. ledger.ErrLeaseLost: somebody else holds the subscription.
+func (s *Store) Renew(ctx context.Context, lease ledger.Lease, until int64) error {
+	return wrap("renewing the lease of "+lease.ID, s.writer.change(ctx, []string{lease.ID}, func(tx *sqlx.Tx) error {
+		return oneRow(tx, `update subscriptions set lease_until = ? where id = ? and lease = ?`, until, lease.ID, lease.Token)
+	}))
+}
+
+// RetryFailed makes every event and subscription due at once that waits for the next attempt after an error.
+func (s *Store) RetryFailed(ctx context.Context, at int64) error {
+	retry := func(query string, wakeup chan struct{}) error {
+		n, err := s.retry(ctx, query, at, at)
+		if err == nil && n > 0 {
+			signal(wakeup)
+		}
+		return err
+	}
+	return errors.Join(
+		retry(`
+			update events
+			set due = ?
+			where (created, id) in (
+				select created, id
+				from events
+				where due > ? and last_error <> ''
+				order by created, id `+s.dialect.skipLocked+`)`, s.eventsDue),
+		retry(`
+			update subscriptions
+			set due = ?
+			where id in (
+				select id
+				from subscriptions
+				where due > ? and last_error <> ''
+				order by id `+s.dialect.skipLocked+`)`, s.subscriptionsDue))
+}
+
+// Record commits one step of a sync and answers the subscription as it is then. ledger.ErrLeaseLost: somebody else
+// holds the subscription. ledger.ErrStale: facts have changed what the step was worked out from. ledger.ErrPaused and
+// *ledger.ThrottledError: what the step is about to change may not be changed now.
+func (s *Store) Record(ctx context.Context, lease ledger.Lease, step ledger.Step) (counter.Subscription, error) {
+	var after subscriptionRow
+	err := s.writer.change(ctx, []string{lease.ID}, func(tx *sqlx.Tx) error {
+		before, err := s.leased(tx, lease)
 		if err != nil {
 			return err
 		}
-		if (step.Adjustment != nil || step.Next != nil) && before.Shipped-before.Past != step.Page.Made {
-			return counter.ErrStale
+		// safeguard: stale-step
+		if isStale(step, before.Enrollment) {
+			return ledger.ErrStale
 		}
-		next := step.Apply(before.ledger())
-		if _, err := tx.Exec(tx.Rebind(`
-			update subscriptions
-			set sku = ?, term = ?, at_checkout = ?, shipments_due = ?, adjustment = ?, past = ?, counters_sent = ?, members = ?,
-			    completed = ?, cancel_sent = ?, cancel_after = ?, blocking = ?
-			where id = ?`),
-			next.SKU, next.Term, next.AtCheckout, next.Due, next.Adjustment, next.Past, joinCounters(next.Sent), joinMembers(next.Put),
-			asInteger(next.Completed), asInteger(next.CancelSent), next.CancelAfter, asInteger(next.Blocking), lease.Subscription); err != nil {
+		if err := s.dialect.permit(tx, lease.ID, step.Intent); err != nil {
 			return err
 		}
-		if err := writeAll(tx, step.Entries); err != nil {
+		if err := recordStep(tx, lease.ID, step); err != nil {
 			return err
 		}
-		if err := dispatch(tx, lease.Subscription, step.Dispatch); err != nil {
-			return err
-		}
-		after, err = s.held(tx, lease)
+		after, err = s.leased(tx, lease)
 		return err
 	})
 	if err != nil {
-		return counter.Ledger{}, wrap("recording a step of "+lease.Subscription, err)
+		return counter.Subscription{}, wrap("recording a step of "+lease.ID, err)
 	}
-	if len(step.Posts) > 0 {
-		signal(s.noticesDue)
+	if len(step.Messages) > 0 {
+		signal(s.messagesDue)
 	}
-	return after.ledger(), nil
+	return after.Subscription.Subscription, nil
 }
 
-// Finish ends a look and lets go of the lease. News since the claim makes the subscription due at once.
-func (s *Store) Finish(ctx context.Context, lease counter.Lease, o counter.Outcome) error {
-	var next *int64
-	if o.Next != 0 {
-		next = &o.Next
+// isStale says whether facts have changed what a step was worked out from: which enrollment is the current one, since
+// when shipments belong to it, or how many they are.
+func isStale(step ledger.Step, now counter.Enrollment) bool {
+	e := step.Enrollment
+	return e.Number != now.Number || e.OpenedAt != now.OpenedAt ||
+		step.Counted && e.Placed.Orders != now.Placed.Orders
+}
+
+func recordStep(tx *sqlx.Tx, id string, step ledger.Step) error {
+	if step.Intent != nil {
+		if _, err := tx.Exec(tx.Rebind(`update subscriptions set changed_at = ? where id = ?`),
+			step.Intent.At, id); err != nil {
+			return err
+		}
 	}
+	for _, shipment := range step.Shipments {
+		if _, err := insertShipment(tx, shipment); err != nil {
+			return err
+		}
+	}
+	if err := saveEnrollment(tx, id, step.Enrollment); err != nil {
+		return err
+	}
+	if step.OpenedAt != nil {
+		if err := setOpening(tx, id, step.Enrollment.Number, *step.OpenedAt); err != nil {
+			return err
+		}
+	}
+	if step.Next != nil {
+		if err := saveEnrollment(tx, id, *step.Next); err != nil {
+			return err
+		}
+	}
+	if len(step.Shipments) > 0 || step.OpenedAt != nil || step.Next != nil {
+		if _, err := assign(tx, id); err != nil {
+			return err
+		}
+	}
+	if err := saveAction(tx, step.Action); err != nil {
+		return err
+	}
+	if err := saveSchedule(tx, id, step.Schedule); err != nil {
+		return err
+	}
+	if err := saveAdjustment(tx, step.Adjustment); err != nil {
+		return err
+	}
+	if err := notify(tx, id, step.Notify); err != nil {
+		return err
+	}
+	return writeAll(tx, step.Journal)
+}
+
+// Finish ends a sync and gives the lease back. News since the claim makes the subscription due at once.
+func (s *Store) Finish(ctx context.Context, lease ledger.Lease, o ledger.Outcome) error {
 	var news bool
-	err := s.writer.do(ctx, func(tx *sqlx.Tx) error {
-		now, err := s.held(tx, lease)
+	err := s.writer.change(ctx, []string{lease.ID}, func(tx *sqlx.Tx) error {
+		now, err := s.leased(tx, lease)
 		if err != nil {
 			return err
 		}
-		due := next
+		due := o.Next
+		// safeguard: news-during-sync
 		if news = now.Revision != lease.Revision; news && o.Attempts == 0 {
-			due = &o.At
+			due = o.At
 		}
-		l := o.Ledger
+		if err := saveEnrollment(tx, lease.ID, o.Subscription.Enrollment); err != nil {
+			return err
+		}
+		sub := o.Subscription
 		if _, err := tx.Exec(tx.Rebind(`
 			update subscriptions
-			set sku = ?, term = ?, at_checkout = ?, shipments_due = ?, counter_written = ?, cancel_sent = ?, blocking = ?, state = ?,
-			    reason = ?, live = ?, prepaid = ?, completed = ?, extra_order = ?, extra_place = ?, exempt = ?, members = ?, last_told = ?,
-			    remind_at = ?, due = ?, claim = '', claim_until = 0, attempts = ?, last_error = ?
+			set live = ?, prepaid = ?, created_at = ?, extra_order = ?, extra_place = ?, remind_at = ?,
+			    due = ?, lease = '', lease_until = 0, attempts = ?, last_error = ?
 			where id = ?`),
-			l.SKU, l.Term, l.AtCheckout, l.Due, l.Written, asInteger(l.CancelSent), asInteger(l.Blocking), string(l.State),
-			l.Reason, asInteger(l.Live), asInteger(l.Prepaid), asInteger(l.Completed), l.ExtraOrder, l.ExtraPlace, l.Exempt, joinMembers(l.Put),
-			asInteger(l.LastTold), o.Remind, due, o.Attempts, o.Error, lease.Subscription); err != nil {
+			flag(sub.Live), flag(sub.Prepaid), sub.CreatedAt, sub.PendingExtraOrder, sub.PendingExtraPlace, o.RemindAt,
+			nullable(due), o.Attempts, o.Error, lease.ID); err != nil {
 			return err
 		}
-		// What is due again is as urgent as it is by now: its liveness and its count may have changed under this look.
-		if _, err := tx.Exec(tx.Rebind(`update subscriptions set urgency = `+urgencyNow+` where id = ?`), o.Urgency, o.Urgency, lease.Subscription); err != nil {
+		// What is due again has the priority that it has by now: its liveness and its count may have changed in this sync.
+		if err := prioritize(tx, lease.ID, o.Priority); err != nil {
 			return err
 		}
-		if err := dispatch(tx, lease.Subscription, o.Dispatch); err != nil {
+		if err := saveAction(tx, o.Action); err != nil {
 			return err
 		}
-		return writeAll(tx, o.Entries)
+		// safeguard: notification-with-cause
+		if err := notify(tx, lease.ID, o.Notify); err != nil {
+			return err
+		}
+		return writeAll(tx, o.Journal)
 	})
 	if err == nil && news {
 		signal(s.subscriptionsDue)
 	}
-	if err == nil && len(o.Posts) > 0 {
-		signal(s.noticesDue)
+	if err == nil && len(o.Messages) > 0 {
+		signal(s.messagesDue)
 	}
-	return wrap("finishing the look at "+lease.Subscription, err)
+	return wrap("finishing the sync of "+lease.ID, err)
 }
 
-// held reads the page of a lease inside a transaction and fails where the lease is somebody else's by now. The row is
-// locked: news that commits between this read and our write would be overwritten.
-func (s *Store) held(tx *sqlx.Tx, lease counter.Lease) (page, error) {
-	var pages []page
-	err := tx.Select(&pages, tx.Rebind(selectPage+`where id = ? and claim = ? `+s.dialect.lockRow), lease.Subscription, lease.Claim)
+// leased reads the subscription of a lease inside a transaction and fails where the lease is somebody else's by now.
+// The row is locked: news that commits between this read and our write would be overwritten.
+func (s *Store) leased(tx *sqlx.Tx, lease ledger.Lease) (subscriptionRow, error) {
+	if err := s.dialect.lock(tx, lease.ID); err != nil {
+		return subscriptionRow{}, err
+	}
+	// safeguard: lease-fence
+	rows, err := read(context.Background(), tx, `where s.id = ? and s.lease = ?`, lease.ID, lease.Token)
 	if err != nil {
-		return page{}, err
+		return subscriptionRow{}, err
 	}
-	if len(pages) == 0 {
-		return page{}, counter.ErrLeaseLost
+	if len(rows) == 0 {
+		return subscriptionRow{}, ledger.ErrLeaseLost
 	}
-	return pages[0], nil
+	return rows[0], nil
 }
 
-// Subscription is a page of the ledger with the work that waits on it.
-type Subscription struct {
-	counter.Ledger
-	Next     int64 // when it is looked at again, UTC unix milliseconds; 0: when something happens
-	Attempts int   // looks in vain since the last that worked
-	Error    string
-
-	EnrolledBy string // the event type that told of it, or counter.Reconciled
-	EnrolledAt int64  // UTC unix milliseconds
+// prioritize gives a subscription a priority: urgent where its term is complete and its end is not confirmed, and never
+// less than the given one or, while it is due, than the one that it has.
+func prioritize(tx *sqlx.Tx, id string, p ledger.Priority) error {
+	_, err := tx.Exec(tx.Rebind(`
+		update subscriptions
+		set priority = case
+			when live = 1 and prepaid = 0 and exists (
+				select 1
+				from enrollments e
+				where e.subscription = subscriptions.id
+				  and e.number = (select max(number) from enrollments where subscription = subscriptions.id)
+				  and e.state not in ('released', 'completed', 'ended', 'awaiting_approval', 'throttled')
+				  and e.orders_due + e.adjustment <= (
+					select count(*) from shipments where subscription = e.subscription and enrollment = e.number))
+			then 1
+			when due is not null and priority > ? then priority
+			else ?
+		end
+		where id = ?`), p, p, id)
+	return wrap("setting the priority", err)
 }
 
-// Subscriptions returns the pages of the ledger in a state, or all for "", in the order of enrolment.
-func (s *Store) Subscriptions(ctx context.Context, state counter.State) ([]Subscription, error) {
-	var pages []page
-	err := s.reads.SelectContext(ctx, &pages, s.reads.Rebind(selectPage+`
-		where state = ? or ? = ''
-		order by enrolled_at, id`), string(state), string(state))
+// Subscriptions returns the subscriptions in a state, or all for "", in the order in which they were first recorded.
+func (s *Store) Subscriptions(ctx context.Context, state counter.State) ([]ledger.Subscription, error) {
+	return s.find(ctx, `where e.state = ? or ? = '' order by s.created, s.id`, string(state), string(state))
+}
+
+// Filter selects subscriptions; an empty field selects all.
+type Filter struct {
+	State    counter.State
+	Term     string
+	SKU      string
+	Customer string
+	Order    string // one that it has a shipment on, or that is known to come
+	IDPrefix string
+}
+
+// Find returns the selected subscriptions in the order in which they were first recorded.
+func (s *Store) Find(ctx context.Context, f Filter) ([]ledger.Subscription, error) {
+	clause := "where 1 = 1"
+	var args []any
+	for _, c := range []struct{ sql, value string }{
+		{"e.state = ?", string(f.State)},
+		{"e.term = ?", f.Term},
+		{"e.sku = ?", f.SKU},
+		{"s.customer = ?", f.Customer},
+	} {
+		if c.value != "" {
+			clause += " and " + c.sql
+			args = append(args, c.value)
+		}
+	}
+	if f.Order != "" {
+		clause += ` and (s.extra_order = ? or s.upcoming = ?
+			or exists (select 1 from shipments where subscription = s.id and order_id = ?))`
+		args = append(args, f.Order, f.Order, f.Order)
+	}
+	if f.IDPrefix != "" {
+		clause += " and substr(s.id, 1, ?) = ?"
+		args = append(args, utf8.RuneCountInString(f.IDPrefix), f.IDPrefix)
+	}
+	return s.find(ctx, clause+" order by s.created, s.id", args...)
+}
+
+// Subscription returns one subscription, or ledger.ErrUnknown.
+func (s *Store) Subscription(ctx context.Context, id string) (ledger.Subscription, error) {
+	found, err := s.find(ctx, `where s.id = ?`, id)
+	if err == nil && len(found) == 0 {
+		err = wrap("reading "+id, ledger.ErrUnknown)
+	}
 	if err != nil {
-		return nil, wrap("reading the ledger", err)
+		return ledger.Subscription{}, err
 	}
-	all := make([]Subscription, len(pages))
-	for i, p := range pages {
-		all[i] = p.subscription()
+	return found[0], nil
+}
+
+// Enrollments returns every enrollment that a subscription has had, the first one first.
+func (s *Store) Enrollments(ctx context.Context, subscription string) ([]counter.Enrollment, error) {
+	all, err := enrollmentsOf(ctx, s.reads, subscription)
+	return all, wrap("reading the enrollments of "+subscription, err)
+}
+
+func (s *Store) find(ctx context.Context, clause string, args ...any) ([]ledger.Subscription, error) {
+	rows, err := read(ctx, s.reads, clause, args...)
+	if err != nil {
+		return nil, wrap("reading subscriptions", err)
+	}
+	all := make([]ledger.Subscription, len(rows))
+	for i, r := range rows {
+		all[i] = r.Subscription
 	}
 	return all, nil
 }
 
-// ErrUnknown says that a subscription is not in the ledger.
-var ErrUnknown = errors.New("not in the ledger")
-
-// Subscription returns one page of the ledger, or ErrUnknown.
-func (s *Store) Subscription(ctx context.Context, id string) (Subscription, error) {
-	var p page
-	err := s.reads.GetContext(ctx, &p, s.reads.Rebind(selectPage+`where id = ?`), id)
-	if errors.Is(err, sql.ErrNoRows) {
-		err = ErrUnknown
-	}
-	return p.subscription(), wrap("reading "+id, err)
-}
-
-func (p page) subscription() Subscription {
-	return Subscription{
-		Ledger: p.ledger(), Next: p.DueAt.Int64, Attempts: p.Attempts, Error: p.LastError,
-		EnrolledBy: p.EnrolledBy, EnrolledAt: p.EnrolledAt,
-	}
-}
-
-// Shipments returns a subscription's boxes, oldest first.
-func (s *Store) Shipments(ctx context.Context, subscription string) ([]counter.Shipment, error) {
-	return s.shipments(ctx, subscription, "")
-}
-
-// Untold returns the boxes of a subscription that no notice has told of, oldest first.
-func (s *Store) Untold(ctx context.Context, subscription string) ([]counter.Shipment, error) {
-	return s.shipments(ctx, subscription, "and told = 0")
-}
-
-func (s *Store) shipments(ctx context.Context, subscription, which string) ([]counter.Shipment, error) {
-	var all []counter.Shipment
-	err := s.reads.SelectContext(ctx, &all, s.reads.Rebind(`
-		select subscription, order_id as "order", sku, source, at
-		from shipments
-		where subscription = ? `+which+`
-		order by at, order_id`), subscription)
-	return all, wrap("reading the shipments of "+subscription, err)
-}
-
-// RetrySubscriptions makes subscriptions due at once: the one with the id, or, for "", all that need attention or failed. It
-// says how many.
+// RetrySubscriptions makes subscriptions due at once: the one with the id, or, for "", all that need attention or
+// failed. It says how many.
 func (s *Store) RetrySubscriptions(ctx context.Context, id string, at int64) (int64, error) {
 	return s.retry(ctx, `
 		update subscriptions
 		set due = ?, attempts = 0, revision = revision + 1
-		where id = ? or (? = '' and (state = 'attention' or last_error <> ''))`, at, id, id)
+		where id = ? or (? = '' and (last_error <> '' or exists (
+			select 1
+			from enrollments e
+			where e.subscription = subscriptions.id and e.state = 'attention'
+			  and e.number = (select max(number) from enrollments where subscription = subscriptions.id))))`, at, id, id)
 }
 
-func joinCounters(counters []int) string {
-	texts := make([]string, len(counters))
-	for i, c := range counters {
-		texts[i] = strconv.Itoa(c)
+// Overship counts the subscriptions that are complete and could not be ended so far.
+type Overship struct {
+	Subscriptions int `db:"n" json:"subscriptions"`
+	Orders        int `db:"orders" json:"orders"` // those that are known to have an order coming
+	// When the first of these is placed, UTC unix milliseconds; 0: unknown.
+	FirstPlace int64 `db:"first_place" json:"first_place"`
+}
+
+// OvershipRisk counts the subscriptions whose next order would be one too many.
+func (s *Store) OvershipRisk(ctx context.Context) (Overship, error) {
+	var o Overship
+	err := s.reads.GetContext(ctx, &o, `
+		select count(*) as n, count(case when s.extra_order <> '' then 1 end) as orders,
+		       coalesce(min(case when s.extra_place > 0 then s.extra_place end), 0) as first_place
+		from subscriptions s
+		where s.state in ('completing', 'blocking', 'attention', 'awaiting_approval', 'throttled')
+		  and s.live = 1 and s.prepaid = 0 and s.made >= s.total`)
+	return o, wrap("counting what is at overship risk", err)
+}
+
+// current locks and reads a subscription; found says whether there is one.
+func (d dialect) current(tx *sqlx.Tx, subscription string) (row subscriptionRow, found bool, err error) {
+	if err := d.lock(tx, subscription); err != nil {
+		return row, false, err
 	}
-	return strings.Join(texts, ",")
+	rows, err := read(context.Background(), tx, `where s.id = ?`, subscription)
+	if err != nil || len(rows) == 0 {
+		return row, false, err
+	}
+	return rows[0], true, nil
 }
 
-func splitCounters(text string) []int {
-	if text == "" {
+// lock keeps other transactions from a subscription. It is a statement of its own: what is read after it is as new as
+// the lock.
+func (d dialect) lock(tx *sqlx.Tx, subscription string) error {
+	if d.lockRow == "" {
 		return nil
 	}
-	var counters []int
-	for part := range strings.SplitSeq(text, ",") {
-		if n, err := strconv.Atoi(part); err == nil {
-			counters = append(counters, n)
-		}
+	_, err := tx.Exec(tx.Rebind(`select id from subscriptions where id = ? `+d.lockRow), subscription)
+	return err
+}
+
+func nullable(n int64) any {
+	if n == 0 {
+		return nil
 	}
-	return counters
-}
-
-func joinMembers(members map[string]string) string {
-	if len(members) == 0 {
-		return ""
-	}
-	text, _ := json.Marshal(members) // texts always marshal
-	return string(text)
-}
-
-func splitMembers(text string) map[string]string {
-	var members map[string]string
-	_ = json.Unmarshal([]byte(text), &members) // "" is none
-	return members
-}
-
-func asInteger(b bool) int {
-	if b {
-		return 1
-	}
-	return 0
-}
-
-// Guarded are the subscriptions that are complete and could not be ended so far.
-type Guarded struct {
-	Subscriptions int   `db:"n" json:"subscriptions"`
-	Orders        int   `db:"orders" json:"orders"`           // those that are known to have an order coming
-	FirstPlace    int64 `db:"first_place" json:"first_place"` // when the first of these orders is placed, UTC unix milliseconds; 0: unknown
-}
-
-// Guarded counts the subscriptions whose next order would be a box too many.
-func (s *Store) Guarded(ctx context.Context) (Guarded, error) {
-	var g Guarded
-	err := s.reads.GetContext(ctx, &g, `
-		select count(*) as n, count(case when extra_order <> '' then 1 end) as orders,
-		       coalesce(min(case when extra_place > 0 then extra_place end), 0) as first_place
-		from subscriptions
-		where live = 1 and prepaid = 0 and state in ('completing', 'attention')
-		  and shipments_due + adjustment + past <= (select count(*) from shipments where subscription = subscriptions.id)`)
-	return g, wrap("counting what is guarded", err)
+	return n
 }

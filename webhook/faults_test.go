@@ -1,6 +1,7 @@
 package webhook_test
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -17,51 +18,58 @@ import (
 	"github.com/termed/termed/webhook"
 )
 
-// realDoor is a door on a real database, served on loopback.
-func realDoor(t *testing.T) (address string, s *store.Store) {
+// newStoreReceiver serves a receiver with a real database on loopback.
+func newStoreReceiver(t *testing.T) (address string, s *store.Store) {
 	t.Helper()
 	s, err := store.Open(t.Context(), store.Options{Database: filepath.Join(t.TempDir(), "termed.db"), Serve: true})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { s.Close() })
-	made, err := webhook.New(s, webhook.Options{Keys: []string{key}})
+	receiver, err := webhook.New(s, webhook.Options{Keys: []string{key}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return listen(t, made.Handler()), s
+	return listen(t, receiver.Handler()), s
 }
 
-// send delivers a signed body to a door and returns the status and how long it took.
-func send(client *http.Client, address, body string) (int, string, time.Duration, error) {
+// reply is the answer to a delivery.
+type reply struct {
+	status int
+	body   string
+	took   time.Duration
+}
+
+// send delivers a signed body.
+func send(client *http.Client, address, body string) (reply, error) {
 	request, err := http.NewRequest(http.MethodPost, "http://"+address+webhook.Path, strings.NewReader(body))
 	if err != nil {
-		return 0, "", 0, err
+		return reply{}, err
 	}
 	request.Header.Set(ordergroove.SignatureHeader, ordergroove.Sign(time.Now(), []byte(body), key))
 	start := time.Now()
 	response, err := client.Do(request)
 	if err != nil {
-		return 0, "", 0, err
+		return reply{}, err
 	}
 	defer response.Body.Close()
 	text, err := io.ReadAll(response.Body)
-	return response.StatusCode, string(text), time.Since(start), err
+	return reply{response.StatusCode, string(text), time.Since(start)}, err
 }
 
 func TestSameDeliveryManyTimes(t *testing.T) {
 	t.Log("FAULT | the same delivery 60 times in a row and 50 at once | I1 I10")
-	address, s := realDoor(t)
+	address, s := newStoreReceiver(t)
 	client := &http.Client{Transport: &http.Transport{}}
 	defer client.CloseIdleConnections()
 	body := recorded(t, "order.success")
 	var mu sync.Mutex
 	answers := map[string]int{}
 	deliver := func() {
-		status, answer, _, err := send(client, address, body)
+		got, err := send(client, address, body)
 		mu.Lock()
 		defer mu.Unlock()
-		answers[fmt.Sprint(status, answer, err)]++
+		answers[fmt.Sprint(got.status, got.body, err)]++
 	}
 	for range 60 {
 		deliver()
@@ -74,17 +82,16 @@ func TestSameDeliveryManyTimes(t *testing.T) {
 	if answers[`200{"status":"accepted"}<nil>`] != 1 || answers[`200{"status":"duplicate"}<nil>`] != 109 {
 		t.Errorf("answers = %v, want one accepted and the rest duplicates", answers)
 	}
-	if events, err := s.Events(t.Context(), "", 10); err != nil || len(events) != 1 {
-		t.Errorf("the inbox holds %d events, %v", len(events), err)
+	if events, err := s.Events(t.Context(), store.EventFilter{}, 10); err != nil || len(events) != 1 {
+		t.Errorf("the inbox has %d events, %v", len(events), err)
 	}
 }
 
-// TestSlowSenders lets slow and idle connections pile up: each is cut off in time, and honest deliveries are answered all
-// the while.
+// Slow and idle connections pile up: the slow ones are closed in time, and honest deliveries are answered meanwhile.
 func TestSlowSenders(t *testing.T) {
 	t.Parallel()
 	t.Log("FAULT | slow headers, slow body, 1,000 idle connections while honest traffic goes on | I5 I11")
-	address, _ := realDoor(t)
+	address, _ := newStoreReceiver(t)
 	dial := func(first string) net.Conn {
 		c, err := net.Dial("tcp", address)
 		if err != nil {
@@ -100,11 +107,12 @@ func TestSlowSenders(t *testing.T) {
 	}
 	slow := map[string]net.Conn{
 		"slow headers": dial("POST " + webhook.Path + " HTTP/1.1\r\nHost: x\r\nX-A"),
-		"slow body":    dial("POST " + webhook.Path + " HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{"),
+		"slow body": dial("POST " + webhook.Path + " HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n" +
+			ordergroove.SignatureHeader + ": " + forged() + "\r\n\r\n{"),
 	}
 	for _, c := range slow {
 		defer c.Close()
-		go func() { // a byte a second keeps no connection alive for ever
+		go func() { // a byte a second does not keep a connection alive forever
 			for range 30 {
 				if _, err := io.WriteString(c, "x"); err != nil {
 					return
@@ -112,20 +120,20 @@ func TestSlowSenders(t *testing.T) {
 				time.Sleep(time.Second)
 			}
 		}()
-
 	}
 	client := &http.Client{Transport: &http.Transport{}}
 	defer client.CloseIdleConnections()
 	for i := range 50 {
-		status, answer, took, err := send(client, address, fmt.Sprintf(`{"id":"e%d","type":"order.success","created":1}`, i))
-		if err != nil || status != 200 || took > 5*time.Second {
-			t.Fatalf("an honest delivery: %d %s after %v, %v", status, answer, took, err)
+		body := fmt.Sprintf(`{"id":"e%d","type":"order.success","created":1}`, i)
+		got, err := send(client, address, body)
+		if err != nil || got.status != 200 || got.took > 5*time.Second {
+			t.Fatalf("an honest delivery: %+v, %v", got, err)
 		}
 	}
 	for name, c := range slow {
 		_ = c.SetReadDeadline(time.Now().Add(12 * time.Second))
 		answer, err := io.ReadAll(c)
-		if timeout, ok := err.(net.Error); ok && timeout.Timeout() {
+		if timeout, ok := errors.AsType[net.Error](err); ok && timeout.Timeout() {
 			t.Errorf("%s: still open after 12 s, answered %q", name, answer)
 		}
 		if strings.Contains(string(answer), "200 OK") {
@@ -135,8 +143,8 @@ func TestSlowSenders(t *testing.T) {
 }
 
 func TestStrangeBodies(t *testing.T) {
-	t.Log("FAULT | signed but no id, trailing bytes, duplicate keys, a depth bomb, an unknown type | I1 I6")
-	d := newDoor(t)
+	t.Log("FAULT | signed body: no id, trailing bytes, duplicate keys, deep nesting, unknown type | I1 I6")
+	receiver := newReceiver(t)
 	for body, want := range map[string]string{
 		`{"type":"order.success"}`:                                                "quarantined",
 		`{"id":"1","type":"order.success"} x`:                                     "quarantined",
@@ -146,34 +154,44 @@ func TestStrangeBodies(t *testing.T) {
 		`{"id":"9","type":"merchant.moved"}`:                                      "ignored",
 		"\xff\xfe\x00":                                                            "quarantined",
 	} {
-		if status, answer := d.post(body); status != 200 || answer != `{"status":"`+want+`"}` {
+		if status, answer := receiver.post(body); status != 200 || answer != `{"status":"`+want+`"}` {
 			t.Errorf("%.40q: %d %s, want %s", body, status, answer, want)
 		}
 	}
-	if got := len(d.inbox.filed); got != 7 {
-		t.Errorf("%d were kept, want all 7", got)
+	if got := len(receiver.inbox.stored); got != 7 {
+		t.Errorf("%d were stored, want all 7", got)
 	}
 }
 
 func TestStrangeHeaders(t *testing.T) {
 	t.Log("FAULT | header: repeated or signed ts, 10,000 sigs, odd hex, two header lines, unsigned floods | I6")
-	d := newDoor(t)
+	receiver := newReceiver(t)
 	good := ordergroove.Sign(now, []byte(`{}`), key)
 	ts, sig, _ := strings.Cut(good, ",")
 	for _, header := range [][]string{
-		{}, {""}, {good, good}, {ts + "," + ts + "," + sig}, {strings.Replace(good, "ts=", "ts=+", 1)}, {strings.Replace(good, "ts=", "ts=-", 1)},
-		{ts + strings.Repeat(",sig="+strings.Repeat("ab", 32), 10_000)}, {good[:len(good)-1]}, {ts + ",sig=" + strings.Repeat("xy", 32)},
-		{ts}, {sig}, {"ts=99999999999999999999," + sig}, {strings.Repeat("a", 1<<20)},
+		{},
+		{""},
+		{good, good},
+		{ts + "," + ts + "," + sig},
+		{strings.Replace(good, "ts=", "ts=+", 1)},
+		{strings.Replace(good, "ts=", "ts=-", 1)},
+		{ts + strings.Repeat(",sig="+strings.Repeat("ab", 32), 10_000)},
+		{good[:len(good)-1]},
+		{ts + ",sig=" + strings.Repeat("xy", 32)},
+		{ts},
+		{sig},
+		{"ts=99999999999999999999," + sig},
+		{strings.Repeat("a", 1<<20)},
 	} {
 		request := httptest.NewRequest(http.MethodPost, webhook.Path, strings.NewReader(`{}`))
 		request.Header[ordergroove.SignatureHeader] = header
 		answer := httptest.NewRecorder()
-		d.ServeHTTP(answer, request)
+		receiver.ServeHTTP(answer, request)
 		if answer.Code != http.StatusUnauthorized {
 			t.Errorf("%.60q = %d, want 401", header, answer.Code)
 		}
 	}
-	if len(d.inbox.filed) > 0 {
-		t.Errorf("filed %v", d.inbox.filed)
+	if len(receiver.inbox.stored) > 0 {
+		t.Errorf("stored %v", receiver.inbox.stored)
 	}
 }

@@ -14,12 +14,14 @@ func backupCommand(env environment) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "backup --to FILE",
 		Short: "Copy the database of a running service to a file",
-		Long: `backup writes a whole and consistent copy of the SQLite database, while the service runs. A plain copy
-of the file is none: what was committed last stands in the file beside it. For PostgreSQL use pg_dump.`,
+		Long: `Writes a consistent copy of the SQLite database while the service runs. Copying the file itself is
+not a backup: the latest commits are still in its -wal file. For PostgreSQL use pg_dump.
+
+Exit code: 0 success; 1 error; 2 usage.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if _, err := os.Stat(to); err == nil {
-				return exit{1, to + " is there already; it was left as it is"}
+				return exit{exitError, to + " already exists; it was not changed"}
 			}
 			return withStore(cmd.Context(), path, env, store.Manual, func(s *store.Store) error {
 				if err := s.Backup(cmd.Context(), to); err != nil {
@@ -32,6 +34,6 @@ of the file is none: what was committed last stands in the file beside it. For P
 	}
 	configFlag(cmd, &path)
 	cmd.Flags().StringVar(&to, "to", "", "the file to write")
-	_ = cmd.MarkFlagRequired("to") // the flag is there
+	_ = cmd.MarkFlagRequired("to") // the flag exists
 	return cmd
 }

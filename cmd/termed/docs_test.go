@@ -14,35 +14,48 @@ import (
 	"github.com/termed/termed/counter"
 )
 
-// docs/terms.md and `termed check` say the same, sentence for sentence: each row of its table is put into a file, and checked; what
-// check says of every term stands in the page; and no setting that the page lists is unknown, or has another default.
-func TestTermsPage(t *testing.T) {
+// checkYAML runs `termed check` on a configuration and returns what it prints.
+func checkYAML(t *testing.T, yaml string, flags ...string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "termed.yaml")
+	text := "ordergroove: { api_key: k, webhook_keys: [long-enough] }\n" + yaml
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	out, err := runHere(t.Context(), append([]string{"check", "--config", path}, flags...), "http://127.0.0.1")
+	if err != nil {
+		t.Fatalf("%s: %v\n%s", yaml, err, out)
+	}
+	return out
+}
+
+// settingRow is a row of the table of docs/terms.md: setting, default or not, value, sentence.
+var settingRow = regexp.MustCompile("(?m)^\\| `(\\w+)` \\| (\\w*) ?\\| `(.+?)` \\| (.+) \\|$")
+
+// docs/terms.md and `termed check --verbose` say the same, sentence for sentence: check prints the sentence of each row
+// when its setting is used, both have the sentences of every term, and the defaults agree. Without --verbose, check
+// prints the sentences that are not the default's, and no other.
+func TestTermsPageMatchesCheck(t *testing.T) {
 	text, err := os.ReadFile("../../docs/terms.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	check := func(setting string) string {
+	check := func(setting string, flags ...string) string {
 		t.Helper()
-		path := filepath.Join(t.TempDir(), "termed.yaml")
-		yaml := fmt.Sprintf("ordergroove: { api_key: k, webhook_keys: [k] }\nterms:\n  - { name: T, skus: [A], shipments: 3%s }\n", setting)
-		if err := os.WriteFile(path, []byte(yaml), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		out, err := runHere(t.Context(), []string{"check", "--config", path}, "http://127.0.0.1")
-		if err != nil {
-			t.Fatalf("%s: %v\n%s", setting, err, out)
-		}
-		return out
+		return checkYAML(t, fmt.Sprintf("terms:\n  - { name: T, skus: [A], shipments: 3%s }\n", setting), flags...)
 	}
-	plain := check("")
+	plain := check("", "--verbose")
 	shown := map[string]bool{}
-	rows := regexp.MustCompile("(?m)^\\| `(\\w+)` \\| (\\w*) ?\\| `(.+?)` \\| (.+) \\|$").FindAllStringSubmatch(string(text), -1)
-	for _, row := range rows {
-		setting, isDefault, value, sentence := row[1], row[2] == "yes", row[3], row[4]
+	for _, row := range settingRow.FindAllStringSubmatch(string(text), -1) {
+		setting, value := row[1], row[3]
+		isDefault, sentence := row[2] == "yes", row[4]
 		shown[setting] = true
 		line := "\n  " + sentence + "\n"
-		if !strings.Contains(check(", "+setting+": "+value), line) {
-			t.Errorf("%s: %s: termed check does not say %q", setting, value, sentence)
+		if !strings.Contains(check(", "+setting+": "+value, "--verbose"), line) {
+			t.Errorf("%s: %s: termed check --verbose does not say %q", setting, value, sentence)
+		}
+		if strings.Contains(check(", "+setting+": "+value), line) == isDefault {
+			t.Errorf("%s: %s: termed check prints %q: %v, want what is no default only", setting, value, sentence, isDefault)
 		}
 		if strings.Contains(plain, line) != isDefault {
 			t.Errorf("%s: %s: the page says that it is the default: %v", setting, value, isDefault)
@@ -61,20 +74,17 @@ func TestTermsPage(t *testing.T) {
 	}
 }
 
-// The snippet of docs/storefront.md runs as it stands there, on what termed writes, and its configuration is one.
-func TestStorefrontPage(t *testing.T) {
+// The snippet of docs/storefront.md runs as it is shown, on what termed writes, and its configuration is correct.
+func TestStorefrontPageSnippetRuns(t *testing.T) {
 	text, err := os.ReadFile("../../docs/storefront.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	path := filepath.Join(t.TempDir(), "termed.yaml")
-	yaml := "ordergroove: { api_key: k, webhook_keys: [k] }\n" + string(yamlBlock.FindSubmatch(text)[1])
-	if err := os.WriteFile(path, []byte(yaml), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	out, err := runHere(t.Context(), []string{"check", "--config", path}, "http://127.0.0.1")
-	if err != nil || !strings.Contains(out, "themes find in extra_data: term_made, those made") || !strings.Contains(out, `"gift": "true"`) {
-		t.Fatalf("%v\n%s", err, out)
+	out := checkYAML(t, string(yamlBlock.FindSubmatch(text)[1]))
+	for _, want := range []string{"extra_data for themes: term_made, the shipments made", `"gift": "true"`} {
+		if !strings.Contains(out, want) {
+			t.Fatalf("termed check does not say %q:\n%s", want, out)
+		}
 	}
 	snippet := regexp.MustCompile("(?s)```js\n(.*?)```").FindSubmatch(text)
 	js := goja.New()
@@ -86,11 +96,23 @@ func TestStorefrontPage(t *testing.T) {
 		label        string
 		reactivate   bool
 	}{
-		{`{live: true, extra_data: {fulfillment_counter: "3", termed: "true", term_total: "6", term_made: "3"}}`, "3 of 6", false},
+		{
+			subscription: `{live: true, extra_data: {fulfillment_counter: "3", termed: "true", ` +
+				`term_total: "6", term_made: "3"}}`,
+			label: "3 of 6",
+		},
 		{`{live: true, extra_data: '{"termed":"true","term_total":"6","term_made":"3"}'}`, "3 of 6", false},
-		{`{live: true, extra_data: {termed: "true", term_total: "6", term_made: "5", term_last: "true"}}`, "5 of 6: your next box is the last", false},
-		{`{live: false, extra_data: {termed: "true", term_total: "6", term_made: "6", term_last: "true", hide: true}}`, "6 of 6: complete", false},
-		{`{live: false, extra_data: {termed: "true", term_total: "6", term_made: "2"}}`, "2 of 6: cancelled", true},
+		{
+			subscription: `{live: true, extra_data: {termed: "true", ` +
+				`term_total: "6", term_made: "5", term_last: "true"}}`,
+			label: "5 of 6: your next box is the last",
+		},
+		{
+			subscription: `{live: false, extra_data: {termed: "true", ` +
+				`term_total: "6", term_made: "6", term_last: "true", hide: true}}`,
+			label: "6 of 6: complete",
+		},
+		{`{live: false, extra_data: {termed: "true", term_total: "6", term_made: "2"}}`, "2 of 6: canceled", true},
 		{`{live: true, extra_data: {termed: "true"}}`, "", false},
 		{`{live: true, extra_data: null}`, "", false},
 		{`{live: false, extra_data: ""}`, "", true},
@@ -108,18 +130,14 @@ func TestStorefrontPage(t *testing.T) {
 	}
 }
 
-// Every type of notice can be asked for, and no other.
-func TestNoticeTypes(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "termed.yaml")
-	yaml := fmt.Sprintf(`ordergroove: { api_key: k, webhook_keys: [k] }
+// An endpoint can ask for every type of notification.
+func TestCheckAcceptsEveryNotificationType(t *testing.T) {
+	types := strings.Join(counter.NotificationTypes, ", ")
+	out := checkYAML(t, fmt.Sprintf(`
 terms: [ { name: T, skus: [A], shipments: 3 } ]
-notices: { endpoints: [ { url: "https://example.com/", secrets: [ "%s" ], types: [ %s ] } ] }
-`, noticeSecret, strings.Join(counter.NoticeTypes, ", "))
-	if err := os.WriteFile(path, []byte(yaml), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	out, err := runHere(t.Context(), []string{"check", "--config", path}, "http://127.0.0.1")
-	if err != nil || !strings.Contains(out, "example.com is told of "+strings.Join(counter.NoticeTypes, ", ")) {
-		t.Errorf("%v\n%s", err, out)
+notifications: { endpoints: [ { url: "https://example.com/", secrets: [ "%s" ], types: [ %s ] } ] }
+`, notificationSecret, types))
+	if !strings.Contains(out, "notifications to example.com: "+types+", signed with 1 secret") {
+		t.Error(out)
 	}
 }

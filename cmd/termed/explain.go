@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -10,31 +9,37 @@ import (
 	"github.com/jedib0t/go-pretty/v6/table"
 	"github.com/spf13/cobra"
 
-	"github.com/termed/termed/cancelapp"
+	"github.com/termed/termed/cancelapp/agent"
+	"github.com/termed/termed/cancelapp/explain"
 	"github.com/termed/termed/counter"
+	"github.com/termed/termed/ledger"
 	"github.com/termed/termed/store"
 )
 
 func explainCommand(env environment) *cobra.Command {
-	o := besideOptions{perMinute: besidePerMinute, logLevel: "error", lookOnly: true}
+	var o sessionOptions
 	var verify, asJSON bool
 	cmd := &cobra.Command{
-		Use:   "explain SUBSCRIPTION",
-		Short: "Say why a subscription stands where it does, and what comes next",
-		Long: `Says which boxes are counted, with order, date and how we know of each; who changed what, before and
-after; and what the next look at it would do, and why. --verify counts anew from Ordergroove's history and
-names the orders behind any difference. Nothing is changed.
+		Use:   "explain ID",
+		Short: "Show how a subscription's counter comes about, and what comes next",
+		Long: `ID is the ID of a subscription, or the beginning of it if no other ID begins the same way.
 
-Exit code: 0, with --verify only where both agree; 3 they differ; 1 trouble.`,
+Shows every enrollment that the subscription has had; which shipments belong to which, each with its order,
+date and source; who changed what, with the value before and after; what the next sync would do, and why;
+and how a subscription that needs attention is put right. --verify recounts from Ordergroove's order
+history and names the orders behind any difference.
+Nothing is changed.
+
+Exit code: 0 success, with --verify only if both agree; 3 they differ; 1 error; 2 usage.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return withApp(cmd.Context(), env, o, func(b beside) error {
-				e, err := b.explain(cmd.Context(), args[0], verify)
+			return withSession(cmd.Context(), env, o, func(s session) error {
+				e, err := s.explain(cmd.Context(), args[0], verify)
 				if err != nil {
 					return err
 				}
 				if asJSON {
-					err = e.json(env.stdout)
+					err = printJSON(env.stdout, e.json())
 				} else {
 					e.print(env.stdout)
 				}
@@ -42,209 +47,285 @@ Exit code: 0, with --verify only where both agree; 3 they differ; 1 trouble.`,
 			})
 		},
 	}
-	configFlag(cmd, &o.path)
-	cmd.Flags().BoolVar(&verify, "verify", false, "compare with Ordergroove's history of placed orders")
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	configFlag(cmd, &o.configPath)
+	o.flags(cmd)
+	cmd.Flags().BoolVar(&verify, "verify", false, "recount from Ordergroove's history of placed orders")
+	jsonFlag(cmd, &asJSON)
 	return cmd
 }
 
-// explanation is all that is known of one subscription.
+// explanation is one that is printed.
 type explanation struct {
-	page      store.Subscription
-	shipments []counter.Shipment
-	journal   []counter.Entry
-	next      cancelapp.Rehearsal
-	unasked   error // why the next look could not be gone through
-	verified  *cancelapp.Difference
+	explain.Explanation
+	Expected []explain.Expected // the orders to come, as far as they are known
 }
 
-func (b beside) explain(ctx context.Context, id string, verify bool) (e explanation, err error) {
-	if e.page, err = b.store.Subscription(ctx, id); errors.Is(err, store.ErrUnknown) {
-		return e, fmt.Errorf("%s is not in the ledger: nothing has told of it, or its SKU belongs to no term; `termed reconcile` finds those of termed SKUs", id)
+func (s session) explain(ctx context.Context, id string, verify bool) (explanation, error) {
+	var e explanation
+	sub, err := find(ctx, s.store, id)
+	if errors.Is(err, ledger.ErrUnknown) {
+		return e, fmt.Errorf("%s is not enrolled: no webhook has announced it, or no term lists its SKU; "+
+			"`termed reconcile` finds subscriptions that were not announced", id)
 	}
 	if err != nil {
 		return e, err
 	}
-	if e.shipments, err = b.store.Shipments(ctx, id); err != nil {
+	if e.Explanation, err = explain.Read(ctx, s.store, sub); err != nil {
 		return e, err
 	}
-	if e.journal, err = b.store.Journal(ctx, id); err != nil {
-		return e, err
+	e.Ask(ctx, s.app)
+	if expected, err := agent.New(s.app, s.store, agent.Options{}).Forecast(ctx, sub.Subscription); err == nil {
+		e.Expected = explain.ExpectedOf(expected)
 	}
-	e.next, e.unasked = b.app.Rehearse(ctx, e.page.Ledger, e.shipments, nil)
 	if verify {
-		found, err := b.app.Verify(ctx, e.page.Ledger, e.shipments)
+		found, err := s.app.Verify(ctx, e.Sub.Subscription, e.Shipments)
 		if err != nil {
 			return e, err
 		}
-		e.verified = &found
+		e.Verified = &found
 	}
 	return e, nil
 }
 
+// find returns the subscription with an ID, or the only one whose ID begins so; else ledger.ErrUnknown.
+func find(ctx context.Context, s *store.Store, id string) (ledger.Subscription, error) {
+	sub, err := s.Subscription(ctx, id)
+	if !errors.Is(err, ledger.ErrUnknown) || id == "" {
+		return sub, err
+	}
+	found, failed := s.Find(ctx, store.Filter{IDPrefix: id})
+	switch {
+	case failed != nil:
+		return sub, failed
+	case len(found) == 1:
+		return found[0], nil
+	case len(found) > 1:
+		return sub, exit{exitUsage, fmt.Sprintf("termed: the IDs of %d subscriptions begin with %s; "+
+			"see termed subscriptions list --id %s", len(found), id, id)}
+	}
+	return sub, err
+}
+
+// resolve returns the ID that a person meant by its beginning. One that is not enrolled stays as it is: what is done
+// with it says so.
+func resolve(ctx context.Context, s *store.Store, id string) (string, error) {
+	sub, err := find(ctx, s, id)
+	if errors.Is(err, ledger.ErrUnknown) {
+		return id, nil
+	}
+	return sub.ID, err
+}
+
 func (e explanation) exit() error {
-	if e.verified != nil && !e.verified.Agrees() {
-		return exit{3, ""}
+	if e.Verified != nil && !e.Verified.Agrees() {
+		return exit{exitPending, ""}
 	}
 	return nil
 }
 
-// standing is where it stands, in one sentence.
-func (e explanation) standing() string {
-	p := e.page
-	text := fmt.Sprintf("%s: %s (%s), %s", p.Subscription, p.Term, p.SKU, p.State)
-	if p.Prepaid {
-		text += ": prepaid, so Ordergroove counts it and ends it"
-	} else {
-		text += ": " + p.Show()
-	}
-	if p.Reason != "" {
-		text += ": " + p.Reason
-	}
-	return text
-}
-
-// sum is how the counter comes about.
-func (e explanation) sum() string {
-	p := e.page
-	adjusted := ""
-	if p.Adjustment != 0 {
-		adjusted = fmt.Sprintf(" %+d adjusted", p.Adjustment)
-	}
-	return fmt.Sprintf("the counter is %d: %d recurring orders due%s - %d placed", p.Remaining(), p.Due, adjusted, p.Made)
-}
-
-// boxes are the shipments as rows: number, order, when, and how we know.
-func (e explanation) boxes() (rows [][4]string) {
-	if e.page.Past == 0 {
-		for n := range e.page.AtCheckout {
-			rows = append(rows, [4]string{fmt.Sprint(n + 1), "", "", "the checkout's own order, which is none of Ordergroove's"})
-		}
-	}
-	for i, s := range e.shipments {
-		how := "announced by event " + s.Source
-		if s.Source == counter.Reconciled {
-			how = "found by asking Ordergroove, at this time"
-		}
-		box := fmt.Sprint(e.page.AtCheckout + i + 1 - e.page.Past)
-		if i < e.page.Past {
-			box, how = "", how+"; of an earlier term"
-		}
-		rows = append(rows, [4]string{box, s.Order, stamp(s.At), how})
-	}
-	return rows
-}
-
-// look says what the next look would do, and why.
-func (e explanation) look() []string {
-	if e.unasked != nil {
-		return []string{"cannot be told: " + e.unasked.Error()}
-	}
-	var lines []string
-	for _, entry := range e.next.Entries {
-		words := cancelapp.Words([]counter.Entry{entry})
-		if words == "" {
-			words = entry.What
-		}
-		lines = append(lines, words+because(entry.Reason))
-	}
-	if len(lines) == 0 {
-		return []string{"nothing: " + string(e.next.Page.State) + ", and all at Ordergroove is as it must be"}
-	}
-	return lines
-}
-
-func because(why string) string {
-	if why == "" {
-		return ""
-	}
-	return ": " + why
-}
-
 func (e explanation) print(out io.Writer) {
-	fmt.Fprintln(out, e.standing())
-	fmt.Fprintf(out, "enrolled %s by %s\n", stamp(e.page.EnrolledAt), e.page.EnrolledBy)
-	if !e.page.Prepaid {
+	fmt.Fprintln(out, e.headline())
+	if !e.Sub.Prepaid && e.Sub.State != counter.Released {
 		fmt.Fprintln(out, e.sum())
 	}
-	boxes := newTable("box", "order", "placed", "how we know")
-	for _, row := range e.boxes() {
-		boxes.AppendRow(table.Row{row[0], row[1], row[2], row[3]})
+	enrollments := newTable("enrollment", "term", "opened", "by", "shipments made", "closed")
+	for i := range e.Enrollments {
+		enrollments.AppendRow(e.enrollmentRow(i))
 	}
-	fmt.Fprintln(out, boxes.Render())
-	journal := newTable("when", "who", "what", "before", "after", "why")
-	for _, entry := range e.journal {
-		journal.AppendRow(table.Row{stamp(entry.At), entry.Actor, entry.What, entry.Before, entry.After, entry.Reason})
+	fmt.Fprintln(out, enrollments.Render())
+	shipments := newTable("enrollment", "shipment", "order", "placed", "source")
+	for _, row := range e.shipmentRows() {
+		shipments.AppendRow(row)
+	}
+	fmt.Fprintln(out, shipments.Render())
+	journal := newTable("when", "who", "what", "before", "after", "reason")
+	for _, entry := range e.Journal {
+		journal.AppendRow(table.Row{
+			stamp(entry.At),
+			entry.Actor,
+			entry.What,
+			entry.Before,
+			entry.After,
+			entry.Reason,
+		})
 	}
 	fmt.Fprintln(out, journal.Render())
-	for i, line := range e.look() {
-		lead := "the next look would do: "
+	for i, line := range e.NextSync() {
+		lead := "next sync: "
 		if i > 0 {
 			lead = "then: "
 		}
 		fmt.Fprintln(out, lead+line)
 	}
-	if e.page.Next != 0 {
-		fmt.Fprintf(out, "it is due %s, after %d in vain %s\n", stamp(e.page.Next), e.page.Attempts, e.page.Error)
+	for _, expected := range e.Expected {
+		fmt.Fprintln(out, "to come: "+expected.Text())
+	}
+	if e.Sub.Due != 0 {
+		fmt.Fprintln(out, e.nextAttempt())
+	}
+	if text := e.Resolve(); text != "" {
+		fmt.Fprintln(out, "to resolve it: "+text)
 	}
 	for _, line := range e.verification() {
 		fmt.Fprintln(out, line)
 	}
 }
 
-// verification says what a comparison with Ordergroove's history came to.
+// headline says in one sentence where the subscription is in its term.
+func (e explanation) headline() string {
+	text := fmt.Sprintf("%s: %s (%s), %s", e.Sub.ID, e.Sub.Term, e.Sub.SKU, stateText(e.Sub.State))
+	if e.Sub.Prepaid {
+		text += ": prepaid, Ordergroove counts and ends it"
+	} else {
+		text += ": " + e.Sub.Progress()
+	}
+	return text + explain.Because(e.Sub.Reason)
+}
+
+// sum is how the counter is calculated.
+func (e explanation) sum() string {
+	adjusted := ""
+	if e.Sub.Adjustment != 0 {
+		adjusted = fmt.Sprintf(" %+d adjusted", e.Sub.Adjustment)
+	}
+	return fmt.Sprintf("counter %d: %d recurring orders due%s - %d placed",
+		e.Sub.Remaining(), e.Sub.OrdersDue, adjusted, e.Sub.Placed.Orders)
+}
+
+// enrollmentRow says how the i-th enrollment was opened, how far it came, and how it was closed.
+func (e explanation) enrollmentRow(i int) table.Row {
+	enrollment := e.Enrollments[i]
+	progress := counter.Subscription{Prepaid: e.Sub.Prepaid, Enrollment: enrollment}.Progress()
+	closed := ""
+	if enrollment.ClosedAt != 0 {
+		closed = string(enrollment.ClosedAs) + " " + stamp(enrollment.ClosedAt)
+	}
+	return table.Row{enrollment.Number, enrollment.Term, stamp(e.Opened(i)), enrollment.OpenedBy, progress, closed}
+}
+
+// shipmentRows are the shipments with their number in the enrollment, order, time and source.
+func (e explanation) shipmentRows() []table.Row {
+	var rows []table.Row
+	for _, s := range e.Numbered() {
+		source := "event " + s.Source
+		switch s.Source {
+		case explain.CheckoutSource:
+			source = "shipped by the checkout order (not an Ordergroove order)"
+		case counter.Reconciled:
+			source = "found by reconcile at this time"
+		}
+		if s.Enrollment == 0 {
+			rows = append(rows, table.Row{"", "", s.Order, stamp(s.At), "not counted: " + s.Excluded})
+			continue
+		}
+		rows = append(rows, table.Row{s.Enrollment, s.Number, s.Order, stamp(s.At), source})
+	}
+	return rows
+}
+
+// nextAttempt says when the next sync is due, and what went wrong so far.
+func (e explanation) nextAttempt() string {
+	text := "next attempt " + stamp(e.Sub.Due)
+	if e.Sub.Attempts > 0 {
+		text += fmt.Sprintf(" (%d failed so far; last error: %s)", e.Sub.Attempts, e.Sub.Error)
+	}
+	return text
+}
+
+// verification says what recounting from Ordergroove's history found.
 func (e explanation) verification() []string {
-	if e.verified == nil {
+	if e.Verified == nil {
 		return nil
 	}
-	v := *e.verified
-	lines := []string{fmt.Sprintf("Ordergroove has %d placed orders of it, the ledger %d: they agree", v.Placed, len(e.shipments))}
+	v := *e.Verified
+	verdict := "they agree"
 	if !v.Agrees() {
-		lines[0] = fmt.Sprintf("Ordergroove has %d placed orders of it, the ledger %d: they DIFFER; `termed reconcile` repairs it", v.Placed, len(e.shipments))
+		verdict = "they DIFFER; `termed reconcile` repairs it"
 	}
+	lines := []string{fmt.Sprintf("orders placed: %d at Ordergroove, %d recorded by termed: %s",
+		v.Placed, len(e.Shipments), verdict)}
 	for _, s := range v.Missing {
-		lines = append(lines, fmt.Sprintf("  order %s (%s) was placed, and is not in the ledger", s.Order, s.SKU))
+		lines = append(lines, fmt.Sprintf("  order %s (%s) was placed, and termed has not recorded it", s.Order, s.SKU))
 	}
 	for _, s := range v.Unknown {
-		lines = append(lines, fmt.Sprintf("  order %s is in the ledger, and Ordergroove does not have it as placed", s.Order))
+		lines = append(lines, fmt.Sprintf("  order %s is recorded by termed, and Ordergroove has not placed it", s.Order))
 	}
-	for _, s := range v.Before {
-		lines = append(lines, fmt.Sprintf("  order %s (%s) was placed before its product was termed, and does not count", s.Order, s.SKU))
+	for _, s := range v.Excluded {
+		lines = append(lines, fmt.Sprintf(
+			"  order %s (%s) does not count: %s", s.Order, s.SKU, s.Excluded))
 	}
 	return lines
 }
 
-func (e explanation) json(out io.Writer) error {
-	boxes := []map[string]any{}
-	for _, s := range e.shipments {
-		boxes = append(boxes, map[string]any{"order": s.Order, "sku": s.SKU, "at": when(s.At), "source": s.Source})
+func (e explanation) json() explanationJSON {
+	all := explanationJSON{
+		subscriptionJSON: subscriptionOf(e.Sub),
+		Enrollments:      e.enrollmentsJSON(),
+		Shipments:        e.shipmentsJSON(),
+		Journal:          []entryJSON{},
+		NextChanges:      e.NextSync(),
+		Expected:         append([]explain.Expected{}, e.Expected...),
+		Resolve:          e.Resolve(),
 	}
-	journal := []map[string]any{}
-	for _, j := range e.journal {
-		journal = append(journal, map[string]any{"at": when(j.At), "actor": j.Actor, "what": j.What, "before": j.Before, "after": j.After, "reason": j.Reason})
+	for _, entry := range e.Journal {
+		all.Journal = append(all.Journal, entryOf(entry))
 	}
-	all := map[string]any{
-		"subscription": e.page.Subscription, "sku": e.page.SKU, "term": e.page.Term, "state": e.page.State, "reason": e.page.Reason,
-		"prepaid": e.page.Prepaid, "made": e.page.Made, "total": e.page.Total(), "counter": e.page.Remaining(), "at_checkout": e.page.AtCheckout, "earlier_terms": e.page.Past,
-		"adjustment": e.page.Adjustment, "shipments": boxes, "journal": journal, "next_look": e.look(),
-	}
-	if v := e.verified; v != nil {
-		orders := func(shipments []counter.Shipment) []string {
-			all := make([]string, len(shipments))
-			for i, s := range shipments {
-				all[i] = s.Order
-			}
-			return all
-		}
-		all["verified"] = map[string]any{
-			"agrees": v.Agrees(), "placed": v.Placed,
-			"missing":     orders(v.Missing),
-			"unknown":     orders(v.Unknown),
-			"before_swap": orders(v.Before),
+	if v := e.Verified; v != nil {
+		all.Verified = &verificationJSON{
+			Agrees:       v.Agrees(),
+			OrdersPlaced: v.Placed,
+			Missing:      orders(v.Missing),
+			Unknown:      orders(v.Unknown),
+			Excluded:     orders(v.Excluded),
 		}
 	}
-	encoder := json.NewEncoder(out)
-	encoder.SetEscapeHTML(false)
-	encoder.SetIndent("", "  ")
-	return encoder.Encode(all)
+	return all
+}
+
+func (e explanation) enrollmentsJSON() []enrollmentJSON {
+	all := []enrollmentJSON{}
+	for i, enrollment := range e.Enrollments {
+		all = append(all, enrollmentJSON{
+			Enrollment:        enrollment.Number,
+			Term:              enrollment.Term,
+			SKU:               enrollment.SKU,
+			State:             enrollment.State,
+			Reason:            enrollment.Reason,
+			Opened:            timestamp(e.Opened(i)),
+			OpenedBy:          enrollment.OpenedBy,
+			CheckoutShipments: enrollment.CheckoutShipments,
+			OrdersDue:         enrollment.OrdersDue,
+			Adjustment:        enrollment.Adjustment,
+			ShipmentsMade:     enrollment.ShipmentsMade(),
+			ShipmentsTotal:    enrollment.ShipmentsTotal(),
+			Remaining:         enrollment.Remaining(),
+			Closed:            timestamp(enrollment.ClosedAt),
+			ClosedAs:          enrollment.ClosedAs,
+		})
+	}
+	return all
+}
+
+func (e explanation) shipmentsJSON() []shipmentJSON {
+	all := []shipmentJSON{}
+	for _, s := range e.Numbered() {
+		all = append(all, shipmentJSON{
+			Enrollment: s.Enrollment,
+			Shipment:   s.Number,
+			Order:      s.Order,
+			SKU:        s.SKU,
+			Placed:     timestamp(s.At),
+			Source:     s.Source,
+			Excluded:   s.Excluded,
+		})
+	}
+	return all
+}
+
+func orders(shipments []counter.Shipment) []string {
+	all := make([]string, len(shipments))
+	for i, s := range shipments {
+		all[i] = s.Order
+	}
+	return all
 }

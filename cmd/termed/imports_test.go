@@ -12,31 +12,55 @@ import (
 
 const module = "github.com/termed/termed/"
 
-// arrows are the rooms and what each may import of ours. A new arrow is a decision about the architecture: it is made
-// here and in README.md, or not at all.
+// arrows are our packages and what each may import of ours. A new arrow is a decision about the architecture: it is
+// made here and in README.md.
 var arrows = map[string][]string{
-	"cmd/termed":  {"cancelapp", "config", "console", "counter", "notice", "ogsim", "ordergroove", "store", "testdata", "webhook"},
-	"webhook":     {"failpoint", "ordergroove"},
-	"counter":     {},
-	"cancelapp":   {"counter", "failpoint", "ordergroove"},
-	"notice":      {"counter"},
-	"store":       {"counter", "failpoint", "ordergroove"},
-	"failpoint":   {},
-	"ordergroove": {},
-	"ogsim":       {"ordergroove"},
-	"console":     {"counter", "ordergroove"},
-	"config":      {},
-	"docs/faults": {},
-	"testdata":    {},
+	"cmd/termed": {
+		"cancelapp", "cancelapp/agent", "cancelapp/explain", "cancelapp/reconcile", "config", "counter",
+		"counter/schedule", "ledger", "ordergroove",
+		"ordergroove/sim", "service",
+		"service/demo", "store", "testdata", "webhook",
+	},
+	"cmd/faultmatrix": {},
+	"service": {
+		"cancelapp", "cancelapp/agent", "cancelapp/reconcile", "config", "console", "console/access", "counter",
+		"counter/schedule", "ledger", "notify",
+		"ordergroove", "store", "webhook",
+	},
+	"service/demo":        {"config", "ledger", "ordergroove/sim", "service", "testdata"},
+	"webhook":             {"failpoint", "ledger", "ordergroove"},
+	"counter":             {},
+	"counter/schedule":    {},
+	"cancelapp":           {"counter", "counter/schedule", "failpoint", "ledger", "ordergroove"},
+	"cancelapp/agent":     {"cancelapp", "counter", "counter/schedule", "failpoint", "ledger", "ordergroove"},
+	"cancelapp/explain":   {"cancelapp", "cancelapp/reconcile", "counter", "counter/schedule", "ledger"},
+	"cancelapp/reconcile": {"cancelapp", "counter", "ledger", "ordergroove"},
+	"cancelapp/apptest": {
+		"cancelapp", "cancelapp/reconcile", "counter", "ledger", "ordergroove", "ordergroove/sim", "store", "testdata",
+	},
+	"notify":          {"counter", "ledger"},
+	"ledger":          {"counter", "counter/schedule"},
+	"store":           {"counter", "counter/schedule", "failpoint", "ledger"},
+	"failpoint":       {},
+	"ordergroove":     {},
+	"ordergroove/sim": {"ordergroove"},
+	"console": {
+		"cancelapp", "cancelapp/agent", "cancelapp/explain", "cancelapp/reconcile", "console/access", "counter",
+		"counter/schedule", "ledger", "ordergroove", "store",
+	},
+	"console/access":            {},
+	"console/access/accesstest": {},
+	"config":                    {"counter/schedule"},
+	"testdata":                  {},
 }
 
-// pure is what counter may import of the standard library: nothing that does input or output, tells the time, or rolls dice.
+// pure is what counter may import of the standard library: no input or output, no clock, no randomness.
 var pure = []string{"cmp", "encoding/json", "errors", "fmt", "slices", "strconv", "strings"}
 
-func TestImports(t *testing.T) {
+func TestImportsMatchTheTable(t *testing.T) {
 	goTool, err := exec.LookPath("go")
 	if err != nil {
-		t.Skip("imports: there is no go command here")
+		t.Skip("imports: there is no go command")
 	}
 	command := exec.Command(goTool, "list", "-json=ImportPath,Imports", "./...", "./testdata")
 	command.Dir = "../.."
@@ -46,35 +70,48 @@ func TestImports(t *testing.T) {
 	}
 	seen := map[string]bool{}
 	for decoder := json.NewDecoder(strings.NewReader(string(out))); ; {
-		var pkg struct {
-			ImportPath string
-			Imports    []string
-		}
+		var pkg goPackage
 		if err := decoder.Decode(&pkg); errors.Is(err, io.EOF) {
 			break
 		} else if err != nil {
 			t.Fatal(err)
 		}
-		room := strings.TrimPrefix(pkg.ImportPath, module)
-		allowed, known := arrows[room]
-		if !known {
-			t.Errorf("%s is a new room; the table does not know it", room)
-			continue
-		}
-		seen[room] = true
-		for _, path := range pkg.Imports {
-			ours, isOurs := strings.CutPrefix(path, module)
-			if isOurs && !slices.Contains(allowed, ours) {
-				t.Errorf("%s imports %s: a new arrow", room, ours)
-			}
-			if room == "counter" && !slices.Contains(pure, path) {
-				t.Errorf("counter imports %s: it is to stay pure", path)
-			}
+		seen[strings.TrimPrefix(pkg.ImportPath, module)] = true
+		checkImports(t, pkg)
+	}
+	for name := range arrows {
+		if !seen[name] {
+			t.Errorf("%s is in the table and does not exist", name)
 		}
 	}
-	for room := range arrows {
-		if !seen[room] {
-			t.Errorf("%s is in the table and nowhere else", room)
+}
+
+// goPackage is a package as go list prints it.
+type goPackage struct {
+	ImportPath string
+	Imports    []string
+}
+
+func checkImports(t *testing.T, pkg goPackage) {
+	t.Helper()
+	name := strings.TrimPrefix(pkg.ImportPath, module)
+	allowed, known := arrows[name]
+	if !known {
+		t.Errorf("%s is a new package; add it to the table", name)
+		return
+	}
+	for _, other := range allowed {
+		if !slices.Contains(pkg.Imports, module+other) {
+			t.Errorf("%s may import %s and does not: remove the arrow", name, other)
+		}
+	}
+	for _, path := range pkg.Imports {
+		ours, isOurs := strings.CutPrefix(path, module)
+		if isOurs && !slices.Contains(allowed, ours) {
+			t.Errorf("%s imports %s: a new arrow", name, ours)
+		}
+		if name == "counter" && !slices.Contains(pure, path) {
+			t.Errorf("counter imports %s: it must stay pure", path)
 		}
 	}
 }

@@ -1,5 +1,5 @@
-// Command termed runs termed (fixed-length) subscriptions on Ordergroove. This package owns the commands and the wiring:
-// it is the one place that joins the others.
+// Command termed runs termed (fixed-length) subscriptions on Ordergroove. This package owns the command line: flags,
+// output and exit codes, one command a file. What the commands do, other packages do.
 package main
 
 import (
@@ -16,7 +16,7 @@ func main() {
 	os.Exit(mainExit())
 }
 
-// mainExit is main with an exit code to return: tests run it as a process of its own.
+// mainExit is main with the exit code returned: tests run it as a process of its own.
 func mainExit() int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -26,29 +26,21 @@ func mainExit() int {
 	}()
 	err := run(ctx, os.Args[1:], environment{os.LookupEnv, os.Stdin, os.Stdout, os.Stderr})
 	if err == nil {
-		return 0
+		return exitOK
 	}
-	if told, ok := errors.AsType[exit](err); ok {
-		if told.text != "" {
-			fmt.Fprintln(os.Stderr, told.text)
+	if e, ok := errors.AsType[exit](err); ok {
+		if e.text != "" {
+			fmt.Fprintln(os.Stderr, e.text)
 		}
-		return told.code
+		return e.code
 	}
 	fmt.Fprintln(os.Stderr, "termed: "+err.Error())
-	return 1
+	return exitError
 }
 
-// environment is what a command has of the outside.
+// environment is what a command may use of the process around it.
 type environment struct {
 	lookup         func(string) (string, bool)
 	stdin          io.Reader
 	stdout, stderr io.Writer
 }
-
-// exit is an error with a code of its own; its text stands as it is.
-type exit struct {
-	code int
-	text string
-}
-
-func (e exit) Error() string { return e.text }

@@ -10,30 +10,36 @@ import (
 
 func migrateCommand(env environment) *cobra.Command {
 	var path string
-	cmd := &cobra.Command{Use: "migrate", Short: "Bring the database's schema up to date by hand"}
-	cmd.PersistentFlags().StringVarP(&path, "config", "c", "termed.yaml", "the configuration file")
-	for _, c := range []struct {
-		name, short string
-		how         store.Migrate
-	}{
-		{"up", "Migrate to this program's schema", store.Auto},
-		{"status", "Say where the schema stands", store.LookOnly},
-	} {
-		cmd.AddCommand(&cobra.Command{
-			Use:   c.name,
-			Short: c.short,
-			Args:  cobra.NoArgs,
-			RunE: func(cmd *cobra.Command, _ []string) error {
-				return withStore(cmd.Context(), path, env, c.how, func(s *store.Store) error {
-					stands, known, err := s.SchemaVersions(cmd.Context())
-					if err != nil {
-						return err
-					}
-					fmt.Fprintf(env.stdout, "the schema stands at %d of %d\n", stands, known)
-					return nil
-				})
-			},
-		})
+	cmd := &cobra.Command{Use: "migrate", Short: "Migrate the database schema by hand"}
+	groupConfigFlag(cmd, &path)
+	cmd.AddCommand(
+		schemaCommand(env, &path, "up", "Migrate to the schema of this version of termed", store.Auto),
+		schemaCommand(env, &path, "status", "Show the schema version of the database", store.LookOnly),
+	)
+	return cmd
+}
+
+// schemaCommand opens the database, migrating it or not, and prints its schema version.
+func schemaCommand(env environment, path *string, name, short string, how store.Migrate) *cobra.Command {
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   name,
+		Short: short,
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return withStore(cmd.Context(), *path, env, how, func(s *store.Store) error {
+				version, latest, err := s.SchemaVersions(cmd.Context())
+				if err != nil {
+					return err
+				}
+				if asJSON {
+					return printJSON(env.stdout, schemaJSON{version, latest})
+				}
+				fmt.Fprintf(env.stdout, "schema version %d of %d\n", version, latest)
+				return nil
+			})
+		},
 	}
+	jsonFlag(cmd, &asJSON)
 	return cmd
 }

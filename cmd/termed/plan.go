@@ -3,8 +3,10 @@ package main
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strings"
 
@@ -12,176 +14,195 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/termed/termed/counter"
-	"github.com/termed/termed/store"
+	"github.com/termed/termed/ledger"
+	"github.com/termed/termed/service"
 )
 
 func planCommand(env environment) *cobra.Command {
-	o := besideOptions{perMinute: besidePerMinute, logLevel: "error", lookOnly: true}
-	var verbose bool
+	var o sessionOptions
+	var verbose, asJSON bool
 	cmd := &cobra.Command{
 		Use:   "plan",
-		Short: "Say what an edited configuration would do to subscriptions that are under way",
-		Long: `A subscription keeps the length that its term had when it started. plan says, term by term, whose length is
-another in the configuration: how many, from what to what, and who would be complete at once. termed apply gives it to them.
-What happens at the end, reasons, names and members are the configuration's for all, as soon as a service has read it.
+		Short: "Show what an edited configuration would change for running subscriptions",
+		Long: `Shows what an edited configuration would change, before a service reads it:
 
-Exit code: 0 nothing to do; 3 something to do; 1 trouble.`,
+SKUs that are not in force yet: plan asks Ordergroove for their subscriptions. Those that nobody counted wait for
+termed approve before their first end; plan counts those that would end at once, and later.
+
+Lengths: a running subscription keeps the length that its term had when it started. plan counts, term by term,
+those that have another length than the configuration says; termed apply gives them the new length.
+
+What is held back: what the switch from mode: observe to mode: live, or the end of a pause, would change.
+
+Everything else (what happens at the end, reasons, names, keys) applies to all subscriptions as soon as a service
+has read it. The API key needs Bulk Operations if there are new SKUs.
+
+Exit code: 0 nothing to do; 3 something to do; 1 error; 2 usage.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return withApp(cmd.Context(), env, o, func(b beside) error {
-				p, err := b.plan(cmd.Context())
+			return withSession(cmd.Context(), env, o, func(s session) error {
+				p, err := s.plan(cmd.Context())
 				if err != nil {
 					return err
 				}
-				p.print(env.stdout, verbose)
-				if len(p.changes) > 0 {
-					return exit{3, ""}
+				progress := progressOn(env.stderr)
+				p.newSKUs, p.failed = s.planNewSKUs(cmd.Context(), progress)
+				progress("")
+				if asJSON {
+					err = printJSON(env.stdout, p.json())
+				} else {
+					p.print(env.stdout, verbose)
 				}
-				return nil
+				return errors.Join(err, p.exit())
 			})
 		},
 	}
-	configFlag(cmd, &o.path)
-	cmd.Flags().BoolVarP(&verbose, "verbose", "v", false, "a line for each subscription")
-	return cmd
-}
-
-func applyCommand(env environment) *cobra.Command {
-	w := &wish{what: "length", show: length, reason: "the configuration was applied"}
-	var path, term string
-	cmd := &cobra.Command{
-		Use:   "apply",
-		Short: "Give subscriptions that are under way the length that their term has in the configuration",
-		Long: `Gives running subscriptions the length that their term has in the configuration; termed plan says which, and
-what comes of it. What was added to one, or taken from it, on its own account stays.
-
-Exit code: 0 done, or nothing to do; 3 something would be done (--dry-run); 1 trouble.`,
-		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			w.path, w.lookOnly = path, w.dryRun
-			return withApp(cmd.Context(), env, w.besideOptions, func(b beside) error {
-				p, err := b.plan(cmd.Context())
-				if err != nil {
-					return err
-				}
-				if term != "" && !slices.ContainsFunc(p.terms, func(t counter.Term) bool { return t.Name == term }) {
-					return exit{2, fmt.Sprintf("no term is called %q", term)}
-				}
-				only := map[string]bool{}
-				if w.list != "" {
-					ids, err := readIDs(w.list, env.stdin)
-					if err != nil {
-						return err
-					}
-					for _, id := range ids {
-						only[id] = true
-					}
-				}
-				var ids []string
-				for _, c := range p.changes {
-					if (term == "" || c.term.Name == term) && (w.list == "" || only[c.page.Subscription]) {
-						ids = append(ids, c.page.Subscription)
-					}
-				}
-				if len(ids) == 0 {
-					fmt.Fprintln(env.stdout, "there is nothing to do")
-					return nil
-				}
-				w.change = func(l counter.Ledger) (counter.Ledger, error) {
-					term, ok := b.terms.Of(l.SKU)
-					if !ok {
-						return l, fmt.Errorf("%w: its product belongs to no term", counter.ErrRefused)
-					}
-					return counter.Apply(l, term)
-				}
-				return w.do(cmd.Context(), b, env, ids)
-			})
-		},
-	}
-	configFlag(cmd, &path)
-	w.flags(cmd, env)
-	cmd.Flags().StringVar(&term, "term", "", "only those of this term")
+	configFlag(cmd, &o.configPath)
+	o.flags(cmd)
+	cmd.Flags().BoolVarP(&verbose, "verbose", "v", false, "print a line for each subscription")
+	jsonFlag(cmd, &asJSON)
 	return cmd
 }
 
 // plan is what a configuration would change.
 type plan struct {
 	terms   []counter.Term
-	changes []planned
-	left    map[string]int // subscriptions under way of a term that is none any more
+	changes []lengthChange
+	removed map[string]int // running subscriptions by a term that no longer exists
+
+	newSKUs  []newSKU
+	failed   error // why the subscriptions of new SKUs are not known
+	brake    ledger.Brake
+	withheld []counter.Subscription // of which a change is held back
+	observe  bool                   // by the configuration
 }
 
-// planned is one subscription whose term is of another length by now.
-type planned struct {
-	page, after counter.Ledger
-	term        counter.Term
+func (p plan) exit() error {
+	switch {
+	case p.failed != nil:
+		return exit{exitError, ""}
+	case len(p.changes)+len(p.withheld) > 0 || slices.ContainsFunc(p.newSKUs, newSKU.changes):
+		return exit{exitPending, ""}
+	}
+	return nil
 }
 
-func (b beside) plan(ctx context.Context) (plan, error) {
-	pages, err := b.store.Subscriptions(ctx, "")
+// lengthChange is one subscription whose term has another length in the configuration.
+type lengthChange struct {
+	term          counter.Term
+	before, after counter.Subscription
+}
+
+func (s session) plan(ctx context.Context) (plan, error) {
+	subscriptions, err := s.store.Subscriptions(ctx, "")
 	if err != nil {
 		return plan{}, err
 	}
-	p := plan{terms: termsOf(b.config), left: map[string]int{}}
-	for _, page := range pages {
-		p.add(b.terms, page)
+	p := plan{terms: service.Terms(s.config), removed: map[string]int{}, observe: s.config.Mode == "observe"}
+	for _, sub := range subscriptions {
+		p.add(s.terms, sub)
 	}
-	slices.SortStableFunc(p.changes, func(a, b planned) int { return cmp.Compare(a.term.Name, b.term.Name) })
+	if p.brake, err = s.store.Brake(ctx); err != nil {
+		return plan{}, err
+	}
+	slices.SortStableFunc(p.changes, func(a, b lengthChange) int { return cmp.Compare(a.term.Name, b.term.Name) })
 	return p, nil
 }
 
-func (p *plan) add(terms counter.Terms, page store.Subscription) {
-	term, ok := terms.Of(page.SKU)
-	under := page.State == counter.Active || page.State == counter.Completing || page.State == counter.Attention
-	if !ok && under {
-		p.left[page.Term]++
+func (p *plan) add(terms counter.Terms, sub ledger.Subscription) {
+	if sub.Permission.Withheld != "" {
+		p.withheld = append(p.withheld, sub.Subscription)
 	}
-	if !ok || page.Fresh() { // what is fresh takes its length at the first look
+	term, ok := terms.Of(sub.SKU)
+	running := sub.State == counter.Active || sub.State == counter.Completing || sub.State == counter.Attention
+	if !ok && running {
+		p.removed[sub.Term]++
+	}
+	if !ok || sub.IsNew() { // a new one takes its length at its first sync
 		return
 	}
-	after, err := counter.Apply(page.Ledger, term)
-	if err == nil && after.Due != page.Due {
-		p.changes = append(p.changes, planned{page.Ledger, after, term})
+	after, err := counter.ApplyTerm(sub.Subscription, term)
+	if err == nil && after.OrdersDue != sub.OrdersDue {
+		p.changes = append(p.changes, lengthChange{term, sub.Subscription, after})
 	}
 }
 
 func (p plan) print(out io.Writer, verbose bool) {
-	for _, name := range sortedKeys(p.left) {
-		fmt.Fprintf(out, "%s: no term is called so any more; %s keep what they started with\n", name, plural(p.left[name], "subscription"))
+	p.printNewSKUs(out)
+	p.printHeldBack(out, verbose)
+	for _, term := range slices.Sorted(maps.Keys(p.removed)) {
+		fmt.Fprintf(out, "%s: the term no longer exists; its running subscriptions (%d) keep their length\n",
+			term, p.removed[term])
 	}
 	if len(p.changes) == 0 {
-		fmt.Fprintln(out, "there is nothing to do: what is under way is as long as its term")
+		fmt.Fprintln(out, "lengths: nothing to do, every running subscription has the length of its term")
 		return
 	}
-	t := newTable("term", "shipments in all", "subscriptions", "complete at once")
+	t := newTable("term", "shipments", "subscriptions", "complete at once")
 	for _, g := range p.groups() {
 		t.AppendRow(table.Row{g.term, fmt.Sprintf("%d → %d", g.before, g.after), g.all, g.complete})
 	}
 	fmt.Fprintln(out, t.Render())
 	if verbose {
 		for _, c := range p.changes {
-			then := fmt.Sprintf("the last is its %s, with %d to go", ordinal(c.after.Length()), c.after.Remaining())
-			if c.after.Remaining() == 0 {
-				then = "complete at once"
-			}
-			fmt.Fprintf(out, "%s  %s  %d made of %d → of %d: %s\n", c.page.Subscription, c.term.Name, c.page.Boxes(), c.page.Length(), c.after.Length(), then)
+			fmt.Fprintln(out, c.sentence())
 		}
 	}
-	fmt.Fprintln(out, "nothing was changed; they keep what they started with unless you run: termed apply")
+	fmt.Fprintln(out, "nothing was changed; to give them the new length, run: termed apply --yes")
 }
 
+func (c lengthChange) sentence() string {
+	then := fmt.Sprintf("%d remaining", c.after.Remaining())
+	if c.after.Remaining() == 0 {
+		then = "complete at once"
+	}
+	return fmt.Sprintf("%s  %s  %s → %s, %s", c.before.ID, c.term.Name, c.before.Progress(), c.after.Progress(), then)
+}
+
+func (p plan) json() planJSON {
+	plan := planJSON{
+		Changes:      []lengthChangeJSON{},
+		RemovedTerms: []removedTermJSON{},
+		NewSKUs:      []newSKUJSON{},
+		Unapproved:   []unapprovedJSON{},
+		Withheld:     []termJSON{},
+	}
+	if p.failed != nil {
+		plan.Failed = true
+		plan.Error = p.failed.Error()
+	}
+	for _, n := range p.newSKUs {
+		plan.NewSKUs = append(plan.NewSKUs, n.newSKUJSON)
+	}
+	for _, t := range p.brake.Terms {
+		plan.Unapproved = append(plan.Unapproved, unapprovedJSON{t.Term, t.Complete, t.Running})
+	}
+	for _, sub := range p.withheld {
+		plan.Withheld = append(plan.Withheld, termOf(sub))
+	}
+	for _, c := range p.changes {
+		plan.Changes = append(plan.Changes, lengthChangeJSON{termOf(c.before), c.after.ShipmentsTotal(), c.after.Remaining()})
+	}
+	for _, term := range slices.Sorted(maps.Keys(p.removed)) {
+		plan.RemovedTerms = append(plan.RemovedTerms, removedTermJSON{term, p.removed[term]})
+	}
+	return plan
+}
+
+// group counts the changes of one term from one length to another.
 type group struct {
 	term          string
 	before, after int
 	all, complete int
 }
 
-// groups counts the changes that are alike.
 func (p plan) groups() []group {
 	var groups []group
 	for _, c := range p.changes {
-		g := group{term: c.term.Name, before: c.page.Length(), after: c.after.Length()}
-		i := slices.IndexFunc(groups, func(o group) bool { return o.term == g.term && o.before == g.before && o.after == g.after })
+		g := group{term: c.term.Name, before: c.before.ShipmentsTotal(), after: c.after.ShipmentsTotal()}
+		i := slices.IndexFunc(groups, func(o group) bool {
+			return o.term == g.term && o.before == g.before && o.after == g.after
+		})
 		if i < 0 {
 			i = len(groups)
 			groups = append(groups, g)
@@ -195,28 +216,4 @@ func (p plan) groups() []group {
 		return cmp.Or(strings.Compare(a.term, b.term), cmp.Compare(a.before, b.before), cmp.Compare(a.after, b.after))
 	})
 	return groups
-}
-
-func ordinal(n int) string {
-	ending := "th"
-	if n%100 < 11 || n%100 > 13 {
-		switch n % 10 {
-		case 1:
-			ending = "st"
-		case 2:
-			ending = "nd"
-		case 3:
-			ending = "rd"
-		}
-	}
-	return fmt.Sprint(n, ending)
-}
-
-func sortedKeys(counts map[string]int) []string {
-	var keys []string
-	for key := range counts {
-		keys = append(keys, key)
-	}
-	slices.Sort(keys)
-	return keys
 }

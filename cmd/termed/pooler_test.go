@@ -2,36 +2,40 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
-	"github.com/termed/termed/ogsim"
+	"github.com/termed/termed/ordergroove/sim"
+	"github.com/termed/termed/store"
 )
 
-// TestPooler runs two instances behind a connection pooler in transaction mode, with fewer server connections than either
-// would have: nothing of ours may live in a session between two transactions.
-func TestPooler(t *testing.T) {
+// TestPoolerInTransactionMode runs two instances behind a connection pooler, with fewer server connections than either
+// would have. No state of ours may live in a database session between two transactions.
+func TestPoolerInTransactionMode(t *testing.T) {
 	program, err := exec.LookPath("pgbouncer")
 	if err != nil {
-		t.Skip("PostgreSQL: there is no pgbouncer here to stand in between")
+		t.Skip("PostgreSQL: there is no pgbouncer to put in between")
 	}
 	server := startPostgres(t)
-	t.Log("FAULT | PostgreSQL behind a pooler in transaction mode, two server connections for two instances | I1 I2 I3 I4 I8")
-	// Migrations hold a lock for a session, so they are made by hand, around the pooler.
-	w := newWorld(t.TempDir(), ogsim.Options{})
-	defer w.close()
+	t.Log("FAULT | PostgreSQL behind a pooler in transaction mode, two server connections for two instances" +
+		" | I1 I2 I3 I4 I8")
+	// Migrations hold a lock for a session, so they run by hand, past the pooler.
+	h := newHarness(t.TempDir(), sim.Options{})
+	defer h.close()
 	yaml := strings.Replace(loadConfigYAML, "ordergroove:", "database: "+server.address()+"\nordergroove:", 1)
-	if err := os.WriteFile(filepath.Join(w.dir, "termed.yaml"), []byte(yaml), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(h.dir, "termed.yaml"), []byte(yaml), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	out, err := runHere(t.Context(), []string{"migrate", "up", "--config", filepath.Join(w.dir, "termed.yaml")}, w.api.URL)
+	args := []string{"migrate", "up", "--config", filepath.Join(h.dir, "termed.yaml")}
+	out, err := runHere(t.Context(), args, h.api.URL)
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
@@ -54,12 +58,11 @@ max_client_conn = 200
 		t.Fatal(err)
 	}
 	pooler := exec.Command(program, "-q", ini)
-	if os.Geteuid() == 0 {
-		pooler.SysProcAttr = &syscall.SysProcAttr{Credential: server.owner()}
-	}
+	pooler.SysProcAttr = server.attributes()
 	if err := pooler.Start(); err != nil {
 		t.Fatal(err)
 	}
+	afterTest(t, fmt.Sprintf("kill -9 %d", pooler.Process.Pid), server.attributes())
 	defer func() {
 		_ = pooler.Process.Kill()
 		_ = pooler.Wait()
@@ -67,25 +70,42 @@ max_client_conn = 200
 
 	waitForPort(t, "127.0.0.1:"+port)
 
-	c := newCluster(t, "postgres://postgres@127.0.0.1:"+port+"/postgres?sslmode=disable", 2, "reconcile: { every: off }")
+	pooled := "postgres://postgres@127.0.0.1:" + port + "/postgres?sslmode=disable"
+	c := newCluster(t, pooled, 2, "reconcile: { every: off }")
 	defer c.close()
-	ctx, cancel := context.WithTimeout(t.Context(), 40*time.Second) // some 3 s; without the safeguard it never comes to rest
+	// It takes some 3 s; without the safeguard it never becomes idle.
+	ctx, cancel := context.WithTimeout(t.Context(), 40*time.Second)
 	defer cancel()
-	load := ogsim.Load{
-		Subscriptions: 150, Duplicates: 0.25, Disorder: 0.33, Seed: 9, AtATime: 8,
-		Products: []ogsim.Product{{SKU: "GIFT-3MO", Due: 2}, {SKU: "SIX", Due: 5}, {SKU: "COFFEE", Due: ogsim.Evergreen}},
+	load := sim.Load{
+		Subscriptions: 150,
+		Duplicates:    0.25,
+		Disorder:      0.33,
+		Seed:          9,
+		Concurrency:   8,
+		Products:      loadProducts,
 	}
-	report, err := load.Run(ctx, c.sim, c.sender, c.settled)
+	report, err := load.Run(ctx, c.sim, c.sender, c.waitIdle)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Logf("\n%s", report)
-	for _, fault := range report.Faults {
+	for _, fault := range report.Violations {
 		t.Error(fault)
+	}
+	// The running instances keep a copy away, behind the pooler and past it.
+	file := filepath.Join(h.dir, "copied.db")
+	for _, from := range []string{pooled, server.address()} {
+		_, err := runHere(t.Context(), []string{"copy", "--from", from, "--to", file}, h.api.URL)
+		if !errors.Is(err, store.ErrInUse) {
+			t.Errorf("copy from %s = %v, want ErrInUse", from, err)
+		}
+	}
+	if _, err := os.Stat(file); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("a refused copy left its target: %v", err)
 	}
 }
 
-// waitForPort waits until somebody listens.
+// waitForPort waits until a server listens.
 func waitForPort(t *testing.T, address string) {
 	t.Helper()
 	for range 500 {
@@ -95,15 +115,22 @@ func waitForPort(t *testing.T, address string) {
 		}
 		time.Sleep(20 * time.Millisecond)
 	}
-	t.Fatalf("nobody listens on %s", address)
+	t.Fatalf("no server listens on %s", address)
 }
 
 // runHere runs a command in this process and returns what it printed.
 func runHere(ctx context.Context, args []string, simURL string) (string, error) {
 	var out lockedBuffer
-	err := run(ctx, args, environment{lookup: func(name string) (string, bool) {
-		value, ok := map[string]string{"SIM_URL": simURL, "ORDERGROOVE_API_KEY": "k", "ORDERGROOVE_WEBHOOK_KEY": "w"}[name]
-		return value, ok
-	}, stdin: strings.NewReader(""), stdout: &out, stderr: &out})
+	variables := map[string]string{
+		"SIM_URL":                 simURL,
+		"ORDERGROOVE_API_KEY":     "k",
+		"ORDERGROOVE_WEBHOOK_KEY": "long-enough",
+	}
+	err := run(ctx, args, environment{
+		lookup: func(name string) (string, bool) { value, ok := variables[name]; return value, ok },
+		stdin:  strings.NewReader(""),
+		stdout: &out,
+		stderr: &out,
+	})
 	return out.String(), err
 }

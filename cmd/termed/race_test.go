@@ -2,5 +2,13 @@
 
 package main
 
+import "time"
+
+// Under the race detector a process takes several times as long, and waiting is the smaller part of a story.
+const (
+	commandTimeout  = 5 * time.Minute
+	testsAtOnceEach = 1 // of a processor
+)
+
 // underRace says that the race detector is at work, which makes everything several times slower.
 const underRace = true

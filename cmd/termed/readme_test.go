@@ -12,7 +12,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/termed/termed/ogsim"
+	"github.com/termed/termed/ordergroove/sim"
 )
 
 var (
@@ -23,62 +23,122 @@ var (
 	link         = regexp.MustCompile(`\]\(([^)#:]+)\)`)
 )
 
-// What README shows is what the commands print: each is run here, on the configuration that README shows.
-func TestReadme(t *testing.T) {
+// README and the documents beside it show what the commands print: each is run here, `check` on the configuration that
+// the same document shows.
+func TestReadmeShowsRealOutput(t *testing.T) {
+	h := newHarness(t.TempDir(), sim.Options{})
+	defer h.close()
+	if err := os.WriteFile(filepath.Join(h.dir, "termed.yaml"), []byte(loadConfigYAML), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := h.serve(); err != nil {
+		t.Fatal(err)
+	}
+	t.Chdir("../..")
+	for document, command := range map[string]string{
+		"README.md":             "demo",
+		"docs/configuration.md": "check",
+		"CONTRIBUTING.md":       "replay",
+	} {
+		text, err := os.ReadFile(document)
+		if err != nil {
+			t.Fatal(err)
+		}
+		blocks := consoleBlock.FindAllStringSubmatch(string(text), -1)
+		if len(blocks) != 1 || !strings.HasPrefix(blocks[0][1], command) {
+			t.Errorf("%s shows %d commands, want one, %s", document, len(blocks), command)
+		}
+		shown := shownConfig(t, h.dir, text)
+		for _, block := range blocks {
+			line, want := block[1], block[2]
+			t.Run(line, func(t *testing.T) {
+				args := strings.Fields(line)
+				switch args[0] {
+				case "check":
+					args = append(args, "--config", shown)
+				case "replay":
+					args = append(args, "--url", h.webhookURL)
+				}
+				got := runReadmeCommand(t, args)
+				if diff := cmp.Diff(timeless(want), timeless(got)); diff != "" {
+					t.Errorf("%s shows something else (-document +real):\n%s", document, diff)
+				}
+			})
+		}
+	}
+}
+
+// shownConfig writes the configuration that a document shows to a file.
+func shownConfig(t *testing.T, dir string, document []byte) string {
+	t.Helper()
+	yaml := yamlBlock.FindSubmatch(document)
+	if yaml == nil {
+		return ""
+	}
+	path := filepath.Join(dir, "shown.yaml")
+	if err := os.WriteFile(path, yaml[1], 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// The short configuration of README is correct, and the counter starts where its comment says.
+func TestReadmeConfigurationIsCorrect(t *testing.T) {
 	readme, err := os.ReadFile("../../README.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := newWorld(t.TempDir(), ogsim.Options{})
-	defer w.close()
-	yaml := yamlBlock.FindSubmatch(readme)
-	if yaml == nil {
-		t.Fatal("README shows no configuration")
-	}
-	shown := filepath.Join(w.dir, "shown.yaml")
-	if err := os.WriteFile(shown, yaml[1], 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(filepath.Join(w.dir, "termed.yaml"), []byte(loadConfigYAML), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if err := w.serve(); err != nil {
-		t.Fatal(err)
-	}
-	blocks := consoleBlock.FindAllStringSubmatch(string(readme), -1)
-	if len(blocks) < 3 {
-		t.Fatalf("README shows %d commands, want demo, check and replay", len(blocks))
-	}
-	t.Chdir("../..")
-	for _, block := range blocks {
-		line, want := block[1], block[2]
-		t.Run(line, func(t *testing.T) {
-			args := strings.Fields(line)
-			switch args[0] {
-			case "check":
-				args = append(args, "--config", shown)
-			case "replay":
-				args = append(args, "--url", w.door)
-			}
-			var out, faults lockedBuffer
-			ctx, cancel := context.WithTimeout(t.Context(), 15*time.Second)
-			defer cancel()
-			environment := environment{lookup: func(name string) (string, bool) {
-				value, ok := map[string]string{"ORDERGROOVE_API_KEY": "k", "ORDERGROOVE_WEBHOOK_KEY": canaryWebhookKey}[name]
-				return value, ok
-			}, stdin: strings.NewReader(""), stdout: &out, stderr: &faults}
-			if err := run(ctx, args, environment); err != nil {
-				t.Fatal(err)
-			}
-			if diff := cmp.Diff(timeless(want), timeless(out.String())); diff != "" {
-				t.Errorf("README shows something else (-README +real):\n%s", diff)
-			}
-		})
+	got := runReadmeCommand(t, []string{"check", "--config", shownConfig(t, t.TempDir(), readme)})
+	want := "GIFT-3MO: 3 shipments: 1 at checkout and 2 recurring orders; the counter starts at 2;"
+	if !strings.Contains(got, want) {
+		t.Errorf("termed check does not say %q:\n%s", want, got)
 	}
 }
 
-// timeless takes away what differs from run to run: the times, and which of two things that happen at once comes first: two looks,
-// or a look and the answer to the webhook that it is about.
+var packageRow = regexp.MustCompile("(?m)^\\| `([a-z/]+)` \\| .* \\| (nothing|`.*`) \\|$")
+
+// The table of packages in README is the table that the imports are compared with.
+func TestReadmeListsThePackages(t *testing.T) {
+	readme, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, table, found := strings.Cut(string(readme), "## Packages")
+	if !found {
+		t.Fatal("README has no packages")
+	}
+	got := map[string][]string{}
+	for _, row := range packageRow.FindAllStringSubmatch(table, -1) {
+		got[row[1]] = []string{}
+		if row[2] != "nothing" {
+			got[row[1]] = strings.Split(strings.ReplaceAll(row[2], "`", ""), ", ")
+		}
+	}
+	if diff := cmp.Diff(arrows, got); diff != "" {
+		t.Errorf("README lists other packages or imports (-test +README):\n%s", diff)
+	}
+}
+
+func runReadmeCommand(t *testing.T, args []string) string {
+	t.Helper()
+	variables := map[string]string{"ORDERGROOVE_API_KEY": "k", "ORDERGROOVE_WEBHOOK_KEY": canaryWebhookKey}
+	var stdout, stderr lockedBuffer
+	ctx, cancel := context.WithTimeout(t.Context(), 15*time.Second)
+	defer cancel()
+	err := run(ctx, args, environment{
+		lookup: func(name string) (string, bool) { value, ok := variables[name]; return value, ok },
+		stdin:  strings.NewReader(""),
+		stdout: &stdout,
+		stderr: &stderr,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return stdout.String()
+}
+
+// timeless removes what differs from run to run: the times, and which of two things that happen at once comes first:
+// two syncs, or a sync and the answer to the webhook that caused it.
 func timeless(s string) string {
 	lines := strings.Split(strings.TrimSpace(clock.ReplaceAllString(s, "0s")), "\n")
 	for from := 0; from < len(lines); from++ {
@@ -92,87 +152,76 @@ func timeless(s string) string {
 	return strings.Join(lines, "\n")
 }
 
-// The files that the documents point to are there.
-func TestLinks(t *testing.T) {
-	for _, name := range []string{"README.md", "CONTRIBUTING.md", "docs/operations.md", "docs/switching.md", "docs/terms.md", "docs/storefront.md", "docs/notices.md", "testdata/script/README.md"} {
-		text, err := os.ReadFile(filepath.Join("../..", name))
+// The files that the documents link to exist.
+func TestLinksPointToFiles(t *testing.T) {
+	names, err := filepath.Glob("../../docs/*.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	names = append(names, "../../README.md", "../../CONTRIBUTING.md", "../../testdata/script/README.md")
+	for _, name := range names {
+		text, err := os.ReadFile(name)
 		if err != nil {
 			t.Fatal(err)
 		}
 		for _, l := range link.FindAllStringSubmatch(string(text), -1) {
-			if _, err := os.Stat(filepath.Join("../..", filepath.Dir(name), l[1])); err != nil {
-				t.Errorf("%s points to %s: %v", name, l[1], err)
+			if _, err := os.Stat(filepath.Join(filepath.Dir(name), l[1])); err != nil {
+				t.Errorf("%s links to %s: %v", name, l[1], err)
 			}
 		}
-	}
-}
-
-// The demo finds what is not as it must be.
-func TestDemoFindsFaults(t *testing.T) {
-	var out lockedBuffer
-	told := newTimeline(&out)
-	stage, err := newStage(t.Context(), filepath.Join(t.TempDir(), "demo.db"), told)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer stage.close()
-	s := &story{stage: stage, told: told}
-	if err := s.gift(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	env := environment{stdout: &out}
-	if faults, err := stage.outcome(t.Context(), s.cast, env); err != nil || len(faults) > 0 {
-		t.Fatalf("outcome = %v, %v; want no fault yet", faults, err)
-	}
-	if err := stage.sim.Edit(s.cast[0].id, []byte(`{"fulfillment_counter":"1"}`)); err != nil {
-		t.Fatal(err)
-	}
-	faults, err := stage.outcome(t.Context(), s.cast, env)
-	if err != nil || len(faults) == 0 || !strings.Contains(out.String(), "NO") {
-		t.Errorf("outcome = %v, %v; want faults\n%s", faults, err, out.String())
 	}
 }
 
 var (
 	transcript = regexp.MustCompile("(?s)```console\n(\\$ termed .*?)```")
 	publicID   = regexp.MustCompile(`[0-9a-f]{30}([0-9a-f]{2})`)
-	took       = regexp.MustCompile(`\d+ API calls, \d+\.\d s`) // a running service makes some of them
+	took       = regexp.MustCompile(`\d+ API calls, \d+\.\d s`) // a running service makes some of the calls
 )
 
-// What docs/switching.md shows is what the commands print, in a shop that an application of its own has kept so far: the
-// first before termed is started, the others after.
-func TestSwitching(t *testing.T) {
+// docs/switching.md shows what the commands print, for a shop whose own application has kept the counters so far: the
+// first transcript before termed is started, the second after.
+func TestSwitchingShowsRealOutput(t *testing.T) {
 	text, err := os.ReadFile("../../docs/switching.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := newWorld(t.TempDir(), ogsim.Options{})
-	defer w.close()
+	h := newHarness(t.TempDir(), sim.Options{})
+	defer h.close()
 	yaml := strings.Replace(loadConfigYAML, "- { name: Gift,", "- { name: Three-month gift,", 1)
-	if err := os.WriteFile(filepath.Join(w.dir, "termed.yaml"), []byte(yaml), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(h.dir, "termed.yaml"), []byte(yaml), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	h.ahead.Store(-int64(48 * time.Hour)) // they run for a while
 	for i, extra := range []string{
-		`{"fulfillment_counter":"4","termed":"true"}`, `{"fulfillment_counter":"5","termed":"true"}`, `{"fulfillment_counter":"two"}`, ``,
+		`{"fulfillment_counter":"4","termed":"true"}`,
+		`{"fulfillment_counter":"5","termed":"true"}`,
+		`{"fulfillment_counter":"two"}`,
+		``,
 	} {
-		sub, err := w.sim.Subscribe(ogsim.NewSubscription{Customer: canaryName, Product: "SIX", ExtraData: []byte(extra), Silent: true})
+		sub, err := h.sim.Subscribe(sim.NewSubscription{
+			Customer:  canaryName,
+			Product:   "SIX",
+			ExtraData: []byte(extra),
+			Silent:    true,
+		})
 		if err != nil {
 			t.Fatal(err)
 		}
 		if i != 2 {
-			if _, err := w.sim.Place([]string{sub.ID}); err != nil {
+			if _, err := h.sim.Place([]string{sub.ID}); err != nil {
 				t.Fatal(err)
 			}
 		}
 	}
-	w.sim.Take()
+	h.sim.Take()
+	h.ahead.Store(0)
 	blocks := transcript.FindAllStringSubmatch(string(text), -1)
 	if len(blocks) != 2 {
-		t.Fatalf("docs/switching.md shows %d transcripts, want that of before and that of after", len(blocks))
+		t.Fatalf("docs/switching.md shows %d transcripts, want one of before and one of after", len(blocks))
 	}
 	for i, block := range blocks {
 		if i == 1 {
-			if err := w.serve(); err != nil {
+			if err := h.serve(); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -182,11 +231,11 @@ func TestSwitching(t *testing.T) {
 			if !ok {
 				continue
 			}
-			out, _, err := w.termed(t.Context(), append(strings.Fields(command), "--log-level", "error+4")...)
+			out, _, err := h.termed(t.Context(), append(strings.Fields(command), "--log-level", "error+4")...)
 			if err != nil {
 				t.Fatal(err)
 			}
-			got.WriteString(line + out)
+			got.WriteString(line + strings.ReplaceAll(out, h.dir, "/srv/termed"))
 		}
 		plain := func(s string) string {
 			return took.ReplaceAllString(publicID.ReplaceAllString(s, "…$1"), "0 API calls, 0.0 s")

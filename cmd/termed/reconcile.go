@@ -2,279 +2,355 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/jedib0t/go-pretty/v6/table"
 	"github.com/spf13/cobra"
 
-	"github.com/termed/termed/cancelapp"
+	"github.com/termed/termed/cancelapp/reconcile"
 	"github.com/termed/termed/counter"
+	"github.com/termed/termed/ledger"
+)
+
+const (
+	// turnWait is how long the command waits for another reconciliation. One that was killed blocks others for less.
+	turnWait     = 5 * time.Minute
+	turnInterval = time.Second
 )
 
 func reconcileCommand(env environment) *cobra.Command {
-	var o besideOptions
-	var scope cancelapp.Scope
+	var o sessionOptions
+	var scope reconcile.Scope
 	var verbose, asJSON bool
 	cmd := &cobra.Command{
 		Use:   "reconcile",
-		Short: "Compare every termed subscription with Ordergroove, and repair what differs",
-		Long: `Lists the live subscriptions of every termed SKU at Ordergroove and compares them with the ledger:
-subscriptions that were never announced, orders that were never announced, counters that differ, complete
-ones that are still live, and those that were cancelled or swapped without our hearing of it. What is found
-becomes facts, and is brought to its level as if a webhook had told of it.
+		Short: "Compare all subscriptions with Ordergroove, and repair what differs",
+		Long: `Lists the live subscriptions of every SKU that a term lists, and compares them with the database: it finds
+subscriptions and orders that no webhook announced, counters that differ, complete subscriptions that are
+still live, and subscriptions that were canceled or swapped without a webhook. It records what it finds,
+and syncs those subscriptions as if webhooks had announced it. What waits for an approval, the throttle, or
+the end of a pause or of observe mode is held back.
 
-It works beside a running service or without one, and goes on where it was interrupted. The API key needs
+It works with or without a running service, and continues where it was interrupted. The API key needs
 Bulk Operations.
 
-Exit code: 0 nothing to do, or all repaired; 3 something to do (--dry-run); 1 trouble.`,
+Exit code: 0 nothing to do, or everything is repaired or held back; 3 something to do (dry run); 1 error; 2 usage.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if scope.Since != "" {
-				if _, err := time.Parse(time.DateOnly, scope.Since); err != nil {
-					return exit{2, fmt.Sprintf("--since is %q; write a date as 2026-11-18", scope.Since)}
-				}
+			if _, err := time.Parse(time.DateOnly, scope.Since); scope.Since != "" && err != nil {
+				return exit{exitUsage, fmt.Sprintf("--since is %q; write a date, for example 2026-11-18", scope.Since)}
 			}
-			o.lookOnly = scope.DryRun
-			return withApp(cmd.Context(), env, o, func(b beside) error {
-				r, err := b.reconcile(cmd.Context(), scope, progressOn(env.stderr))
-				if r == nil {
+			o.missing = createMissing
+			if scope.DryRun {
+				o.missing = replaceMissing
+			}
+			return withSession(cmd.Context(), env, o, func(s session) error {
+				if err := s.checkSKUs(cmd.Context(), scope.SKUs); err != nil {
 					return err
 				}
+				r := s.reconcile(cmd.Context(), scope, progressOn(env.stderr))
 				if asJSON {
-					return errors.Join(r.json(env.stdout), r.exit(err))
+					return errors.Join(printJSON(env.stdout, r.json()), r.exit())
 				}
 				r.print(env.stdout, verbose)
-				return r.exit(err)
+				return r.exit()
 			})
 		},
 	}
-	configFlag(cmd, &o.path)
+	configFlag(cmd, &o.configPath)
+	o.flags(cmd)
 	f := cmd.Flags()
-	f.BoolVar(&scope.DryRun, "dry-run", false, "find, and change nothing")
-	f.StringSliceVar(&scope.SKUs, "sku", nil, "only of these SKUs")
-	f.StringVar(&scope.Since, "since", "", "only what was updated since this date (2026-11-18)")
-	f.BoolVar(&scope.Recount, "recount", false, "ask for the placed orders of each, whatever its upcoming order says")
-	f.BoolVarP(&verbose, "verbose", "v", false, "a line for each subscription that was found")
-	f.BoolVar(&asJSON, "json", false, "print JSON")
-	f.IntVar(&o.perMinute, "requests-per-minute", besidePerMinute, "API calls a minute; the default leaves a running service its own")
-	f.StringVar(&o.logLevel, "log-level", "error", "debug, info, warn or error")
+	f.BoolVar(&scope.DryRun, "dry-run", false, "show what would change, and change nothing")
+	f.StringSliceVar(&scope.SKUs, "sku", nil, "only subscriptions of these SKUs")
+	f.StringVar(&scope.Since, "since", "", "only subscriptions updated since this date (2026-11-18)")
+	f.BoolVar(&scope.Recount, "recount", false,
+		"request the placed orders of every subscription, whatever its upcoming order says")
+	f.BoolVarP(&verbose, "verbose", "v", false, "print a line for each subscription that differs")
+	jsonFlag(cmd, &asJSON)
 	return cmd
 }
 
-// reconciled is what a run of the command did.
-type reconciled struct {
-	cancelapp.Report
-	scope     cancelapp.Scope
+// reconciliation is one run of the command.
+type reconciliation struct {
+	reconcile.Report
+	scope     reconcile.Scope
 	calls     int64
 	took      time.Duration
-	after     map[string]counter.Known // what was found, by subscription, as it is now
-	attention int                      // subscriptions that need a person
+	after     map[string]ledger.Subscription // what was found, by subscription, as it is now
+	attention int                            // subscriptions that need attention
+	err       error                          // why not everything was compared or repaired
 }
 
-// reconcile compares and, but for a dry run, waits until what was found is at its level. The report is nil where nothing was
-// compared.
-func (b beside) reconcile(ctx context.Context, scope cancelapp.Scope, tell func(string)) (*reconciled, error) {
-	start := time.Now()
-	report, err := b.inTurn(ctx, scope, tell)
-	if err != nil && report.Took == 0 {
-		return nil, err
-	}
-	r := &reconciled{Report: report, scope: scope, after: map[string]counter.Known{}}
-	if !scope.DryRun && len(report.Findings) > 0 && ctx.Err() == nil {
-		ids := make([]string, len(report.Findings))
-		for i, f := range report.Findings {
-			ids[i] = f.Subscription
-		}
-		known, failed := b.app.Repair(ctx, ids, func(left int) {
-			tell(fmt.Sprintf("found %d, %d of them still to repair", len(ids), left))
-		})
-		for _, k := range known {
-			r.after[k.Subscription] = k
-		}
-		err = errors.Join(err, failed)
-	}
-	tell("")
-	waiting, failed := b.store.Subscriptions(context.WithoutCancel(ctx), counter.Attention)
-	r.attention, r.calls, r.took = len(waiting), b.client.Sent(), time.Since(start)
-	return r, errors.Join(err, failed)
-}
-
-// inTurn waits until nobody else compares, for a while, and then does.
-func (b beside) inTurn(ctx context.Context, scope cancelapp.Scope, tell func(string)) (cancelapp.Report, error) {
-	for until := time.Now().Add(othersMayTake); ; {
-		report, err := b.app.Reconcile(ctx, scope, func(r cancelapp.Report) {
-			tell(fmt.Sprintf("compared %d, found %d", r.Listed, len(r.Findings)))
-		})
-		if !errors.Is(err, cancelapp.ErrReconciling) || time.Now().After(until) {
-			return report, err
-		}
-		tell("another reconciliation is under way; waiting for it")
-		select {
-		case <-ctx.Done():
-			return report, err
-		case <-time.After(time.Second):
-		}
-	}
-}
-
-// othersMayTake is how long another reconciliation is waited for; one that was killed holds its turn for less.
-const othersMayTake = 5 * time.Minute
-
-// repaired says whether a finding is one no more.
-func (r *reconciled) repaired(f cancelapp.Finding) bool {
-	page, known := r.after[f.Subscription]
-	return known && page.Next == 0 && page.State != counter.Attention
-}
-
-// exit is nil, or the exit code with a sentence.
-func (r *reconciled) exit(err error) error {
-	switch {
-	case errors.Is(err, context.Canceled):
-		return exit{1, "termed: interrupted; run it again and it goes on where it stopped"}
-	case err != nil && !r.scope.DryRun:
-		return fmt.Errorf("%w; run it again and it goes on where it stopped", err)
-	case err != nil:
+// checkSKUs refuses a SKU that no term lists and no subscription has: nothing would be compared, and that would read as
+// if everything were right.
+func (s session) checkSKUs(ctx context.Context, skus []string) error {
+	known := s.terms.SKUs()
+	running, err := s.store.Running(ctx)
+	if err != nil {
 		return err
-	case r.Unreadable > 0:
-		return exit{1, fmt.Sprintf("termed: %d entries of Ordergroove's lists could not be read", r.Unreadable)}
-	case r.scope.DryRun && len(r.Findings) > 0:
-		return exit{3, ""}
-	case r.scope.DryRun:
-		return nil
 	}
-	for _, f := range r.Findings {
-		if !r.repaired(f) {
-			return exit{1, ""}
+	for sku := range running {
+		known = append(known, sku)
+	}
+	for _, sku := range skus {
+		if err := checkName("SKU", sku, known); err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
-func (r *reconciled) print(out io.Writer, verbose bool) {
-	what := "everything"
-	if name := r.scope.String(); name != "all" {
-		what = "what was " + name
-		if r.scope.Since == "" {
-			what = name
+// reconcile compares and, except in a dry run, waits until what was found is repaired.
+func (s session) reconcile(ctx context.Context, scope reconcile.Scope, progress func(string)) *reconciliation {
+	start := time.Now()
+	report, err := s.reconcileInTurn(ctx, scope, progress)
+	r := &reconciliation{Report: report, scope: scope, after: map[string]ledger.Subscription{}}
+	if !scope.DryRun && len(report.Findings) > 0 && ctx.Err() == nil {
+		err = errors.Join(err, s.repair(ctx, r, progress))
+	}
+	progress("")
+	waiting, failed := s.store.Subscriptions(context.WithoutCancel(ctx), counter.Attention)
+	r.attention = len(waiting)
+	r.calls, r.took = s.client.Requests(), time.Since(start)
+	r.err = errors.Join(err, failed)
+	return r
+}
+
+// reconcileInTurn compares, after waiting a while for another reconciliation to end.
+func (s session) reconcileInTurn(
+	ctx context.Context, scope reconcile.Scope, progress func(string),
+) (reconcile.Report, error) {
+	until := time.Now().Add(turnWait)
+	for {
+		report, err := s.reconciler.Reconcile(ctx, scope, func(r reconcile.Report) {
+			progress(fmt.Sprintf("compared %d, found %d", r.Listed, len(r.Findings)))
+		})
+		if !errors.Is(err, reconcile.ErrReconciling) || time.Now().After(until) {
+			return report, err
+		}
+		progress("waiting for another reconciliation to end")
+		select {
+		case <-ctx.Done():
+			return report, err
+		case <-time.After(turnInterval):
 		}
 	}
+}
+
+// repair syncs what was found.
+func (s session) repair(ctx context.Context, r *reconciliation, progress func(string)) error {
+	ids := make([]string, len(r.Findings))
+	for i, f := range r.Findings {
+		ids[i] = f.Subscription
+	}
+	known, err := s.reconciler.Repair(ctx, ids, func(left int) {
+		progress(fmt.Sprintf("found %d, %d left to repair", len(ids), left))
+	})
+	for _, k := range known {
+		r.after[k.ID] = k
+	}
+	return err
+}
+
+// repaired says whether what was found is repaired by now.
+func (r *reconciliation) repaired(f reconcile.Finding) bool {
+	now, known := r.after[f.Subscription]
+	return known && now.Due == 0 && now.State != counter.Attention && now.Permission.Withheld == ""
+}
+
+// heldBack says whether what was found is recorded, and its repair waits for an approval, the throttle, the end of a
+// pause or of observe mode.
+func (r *reconciliation) heldBack(f reconcile.Finding) bool {
+	now, known := r.after[f.Subscription]
+	if r.scope.DryRun {
+		return f.After.Permission.Withheld != ""
+	}
+	return known && now.Permission.Withheld != ""
+}
+
+// exit returns nil, or an error with the exit code.
+func (r *reconciliation) exit() error {
+	switch failure := r.failure(); {
+	case failure != "" && r.err != nil && !r.scope.DryRun:
+		return exit{exitError, "termed: " + failure + "; run the command again to continue where it stopped"}
+	case failure != "":
+		return exit{exitError, "termed: " + failure}
+	case r.scope.DryRun && len(r.Findings) > 0:
+		return exit{exitPending, ""}
+	case r.scope.DryRun:
+		return nil
+	}
+	if slices.ContainsFunc(r.Findings, func(f reconcile.Finding) bool { return !r.repaired(f) && !r.heldBack(f) }) {
+		return exit{exitError, ""}
+	}
+	return nil
+}
+
+// failure says why not everything was compared or repaired; "" if it was.
+func (r *reconciliation) failure() string {
+	switch {
+	case errors.Is(r.err, context.Canceled):
+		return "interrupted"
+	case r.err != nil:
+		return r.err.Error()
+	case r.Unreadable > 0:
+		return fmt.Sprintf("%d entries of Ordergroove's lists could not be read", r.Unreadable)
+	}
+	return ""
+}
+
+func (r *reconciliation) print(out io.Writer, verbose bool) {
 	resumed := ""
 	if r.Resumed {
-		resumed = ", from where it was interrupted"
+		resumed = ", from where the last one was interrupted"
 	}
-	fmt.Fprintf(out, "compared %s with Ordergroove%s: %s, %s, %.1f s\n", what, resumed,
+	lead := "reconciled " + scopeText(r.scope)
+	// safeguard: failed-reconcile
+	if r.failure() != "" {
+		fmt.Fprintf(out, "FAILED: %s\n", r.failure())
+		lead = "incomplete: compared a part of " + scopeText(r.scope)
+	}
+	fmt.Fprintf(out, "%s with Ordergroove%s: %s, %s, %.1f s\n", lead, resumed,
 		plural(r.Listed, "subscription"), plural(int(r.calls), "API call"), r.took.Seconds())
 	if verbose {
 		for _, f := range r.Findings {
-			fmt.Fprintf(out, "%s  %s  %s: %s → %s\n", f.Subscription, f.SKU, f.Kind, f.Why, r.outcome(f))
+			fmt.Fprintf(out, "%s  %s  %s: %s → %s\n", f.Subscription, f.SKU, f.Kind, f.Why, r.result(f))
 		}
 	}
 	switch {
+	case len(r.Findings) == 0 && r.failure() != "":
+		fmt.Fprintln(out, "nothing was found before the failure; the rest is unknown")
 	case len(r.Findings) == 0:
-		fmt.Fprintln(out, "there is nothing to do")
+		fmt.Fprintln(out, "nothing to do")
 	case r.scope.DryRun:
 		fmt.Fprintln(out, r.table("to do").Render())
-		fmt.Fprintln(out, "this was a dry run: nothing was changed")
+		fmt.Fprintln(out, "dry run: nothing was changed")
+	case r.countHeldBack() > 0:
+		fmt.Fprintln(out, r.table("repaired", "not yet", "held back").Render())
 	default:
 		fmt.Fprintln(out, r.table("repaired", "not yet").Render())
 	}
-	if r.attention > 0 {
-		fmt.Fprintf(out, "%d of all need a person: termed subscriptions list --state attention\n", r.attention)
+	switch n := r.countHeldBack(); {
+	case n > 0 && r.scope.DryRun:
+		fmt.Fprintf(out, "changes of %s would be held back\n", plural(n, "subscription"))
+	case n > 0:
+		fmt.Fprintf(out, "changes of %s are held back; see termed plan\n", plural(n, "subscription"))
+	}
+	switch {
+	case r.attention == 1:
+		fmt.Fprintln(out, "1 subscription needs attention; see termed subscriptions list --state attention")
+	case r.attention > 1:
+		fmt.Fprintf(out, "%d subscriptions need attention; see termed subscriptions list --state attention\n", r.attention)
 	}
 }
 
-func plural(n int, what string) string {
-	if n == 1 {
-		return "1 " + what
+func (r *reconciliation) countHeldBack() int {
+	n := 0
+	for _, f := range r.Findings {
+		if r.heldBack(f) {
+			n++
+		}
 	}
-	return fmt.Sprintf("%d %ss", n, what)
+	return n
+}
+
+// scopeText says in words which subscriptions were compared.
+func scopeText(scope reconcile.Scope) string {
+	text := "all subscriptions"
+	if scope.Since != "" {
+		text = "subscriptions updated since " + scope.Since
+	}
+	if len(scope.SKUs) > 0 {
+		text += " of " + strings.Join(slices.Sorted(slices.Values(scope.SKUs)), ", ")
+	}
+	return text
 }
 
 // table counts the findings by kind, the worst first.
-func (r *reconciled) table(columns ...any) table.Writer {
+func (r *reconciliation) table(columns ...any) table.Writer {
 	t := newTable(append([]any{"found"}, columns...)...)
-	for _, kind := range cancelapp.Kinds {
-		all, done := 0, 0
+	for _, kind := range reconcile.Kinds {
+		all, repaired := 0, 0
+		held := 0
 		for _, f := range r.Findings {
-			if f.Kind == kind {
-				all++
+			if f.Kind != kind {
+				continue
 			}
-			if f.Kind == kind && r.repaired(f) {
-				done++
+			all++
+			switch {
+			case r.repaired(f):
+				repaired++
+			case r.heldBack(f):
+				held++
 			}
 		}
 		switch {
 		case all == 0:
 		case r.scope.DryRun:
 			t.AppendRow(table.Row{kind, all})
+		case len(columns) > 2:
+			t.AppendRow(table.Row{kind, repaired, all - repaired - held, held})
 		default:
-			t.AppendRow(table.Row{kind, done, all - done})
+			t.AppendRow(table.Row{kind, repaired, all - repaired})
 		}
 	}
 	return t
 }
 
-// outcome says what became of a finding, or would.
-func (r *reconciled) outcome(f cancelapp.Finding) string {
-	page, words := f.After, cancelapp.Words(f.Would)
+// result says what became of a finding or, in a dry run, what would.
+func (r *reconciliation) result(f reconcile.Finding) string {
+	now, words := f.After, reconcile.Words(f.Would)
 	if !r.scope.DryRun {
-		page, words = r.after[f.Subscription].Ledger, ""
+		now, words = r.after[f.Subscription].Subscription, ""
 	}
-	text := fmt.Sprintf("%s, %s", page.State, page.Show())
+	text := fmt.Sprintf("%s, %s", stateText(now.State), now.Progress())
 	if words != "" {
 		text = words + "; " + text
 	}
-	if page.Reason != "" {
-		text += " (" + page.Reason + ")"
+	if now.Reason != "" {
+		text += " (" + now.Reason + ")"
 	}
-	if !r.scope.DryRun && !r.repaired(f) && page.State != counter.Attention {
-		text += " (not repaired yet; the service goes on trying)"
+	if !r.scope.DryRun && !r.repaired(f) && !r.heldBack(f) && now.State != counter.Attention {
+		text += " (not repaired yet; the service will retry)"
 	}
 	return text
 }
 
-func (r *reconciled) json(out io.Writer) error {
-	type row struct {
-		Subscription string         `json:"subscription"`
-		SKU          string         `json:"sku"`
-		Kind         cancelapp.Kind `json:"kind"`
-		Why          string         `json:"why"`
-		Outcome      string         `json:"outcome"`
-		State        counter.State  `json:"state"`
-		Repaired     bool           `json:"repaired"`
-	}
-	rows := []row{}
+func (r *reconciliation) json() reconciliationJSON {
+	found := []findingJSON{}
 	for _, f := range r.Findings {
 		state := f.After.State
 		if !r.scope.DryRun {
 			state = r.after[f.Subscription].State
 		}
-		rows = append(rows, row{f.Subscription, f.SKU, f.Kind, f.Why, r.outcome(f), state, r.repaired(f)})
+		found = append(found, findingJSON{
+			Subscription: f.Subscription,
+			SKU:          f.SKU,
+			Kind:         string(f.Kind),
+			Reason:       f.Why,
+			Result:       r.result(f),
+			State:        state,
+			Repaired:     r.repaired(f),
+			HeldBack:     r.heldBack(f),
+		})
 	}
-	encoder := json.NewEncoder(out)
-	encoder.SetEscapeHTML(false)
-	encoder.SetIndent("", "  ")
-	return encoder.Encode(map[string]any{
-		"scope": r.scope.String(), "dry_run": r.scope.DryRun, "compared": r.Listed, "asked_for_orders": r.Asked, "unreadable": r.Unreadable,
-		"resumed": r.Resumed, "api_calls": r.calls, "seconds": r.took.Seconds(), "need_a_person": r.attention, "found": rows,
-	})
-}
-
-// progressOn tells, on a terminal, how far the work is, on one line; "" clears it. It tells at most ten times a second.
-func progressOn(out io.Writer) func(string) {
-	if !isTerminal(out) {
-		return func(string) {}
-	}
-	last := time.Time{}
-	return func(text string) {
-		if text != "" && time.Since(last) < 100*time.Millisecond {
-			return
-		}
-		last = time.Now()
-		fmt.Fprintf(out, "\r\x1b[K%s", text)
+	return reconciliationJSON{
+		Failed:         r.failure() != "",
+		Error:          r.failure(),
+		Scope:          r.scope.String(),
+		DryRun:         r.scope.DryRun,
+		Resumed:        r.Resumed,
+		Compared:       r.Listed,
+		AskedForOrders: r.Asked,
+		Unreadable:     r.Unreadable,
+		APICalls:       r.calls,
+		Seconds:        r.took.Seconds(),
+		NeedAttention:  r.attention,
+		Found:          found,
 	}
 }

@@ -3,12 +3,14 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"flag"
 	"fmt"
 	"io"
 	"net/http"
 	"os"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -18,68 +20,67 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
-	"github.com/termed/termed/ogsim"
+	"github.com/termed/termed/ordergroove/sim"
+	"github.com/termed/termed/webhook"
 )
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"termed": func() { os.Exit(mainExit()) }})
+	if err := flag.Set("test.parallel", strconv.Itoa(testsAtOnceEach*runtime.GOMAXPROCS(0))); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(exitError)
+	}
+	testscript.Main(m, map[string]func(){"termed": func() {
+		endWithTest()
+		os.Exit(mainExit())
+	}})
 }
 
-// TestScript plays the stories of testdata/script with the real main, as processes of its own. They read as a manual;
+// TestScript runs the stories of testdata/script with the real main, as processes of their own. They read as a manual;
 // testdata/script/README.md says what each of the commands below does.
 func TestScript(t *testing.T) {
+	t.Parallel()
 	testscript.Run(t, testscript.Params{
 		Dir: "../../testdata/script",
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("ORDERGROOVE_API_KEY", canaryAPIKey)
 			env.Setenv("ORDERGROOVE_WEBHOOK_KEY", canaryWebhookKey)
-			env.Setenv("TERMED_CONSOLE_PASSWORD", canaryPassword)
-			env.Setenv("TERMED_NOTICE_SECRET", noticeSecret)
-			env.Setenv("TERMED_NEW_NOTICE_SECRET", newNoticeSecret)
-			env.Values[worldKey{}] = &tale{}
-			if err := defaultConfig(env); err != nil {
-				return err
-			}
-			env.Defer(func() {
-				s := env.Values[worldKey{}].(*tale)
-				if s.world != nil {
-					s.world.close()
-				}
-				if s.takes != nil {
-					s.takes.server.Close()
-				}
-			})
-			return nil
+			env.Setenv("TERMED_NOTIFICATION_SECRET", notificationSecret)
+			env.Setenv("TERMED_NEW_NOTIFICATION_SECRET", newNotificationSecret)
+			s := &story{}
+			env.Values[storyKey{}] = s
+			env.Defer(s.close)
+			return defaultConfig(env)
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"simulator":            told(simulatorCmd),
-			"serve":                told(serveCmd),
-			"crash":                told(func(w *tale, _ []string) error { return w.end(syscall.SIGKILL) }),
-			"shutdown":             told(func(w *tale, _ []string) error { return w.end(syscall.SIGTERM) }),
-			"subscribe":            told(subscribeCmd),
-			"place":                told(placeCmd),
-			"fail":                 told(failCmd),
-			"agent":                told(agentCmd),
-			"deliver":              told(deliverCmd),
-			"lose":                 told(func(w *tale, _ []string) error { w.pending = nil; return nil }),
-			"settle":               told(func(w *tale, _ []string) error { return w.settle(w.ctx) }),
-			"expect":               told(expectCmd),
-			"judge":                told(judgeCmd),
-			"break":                told(breakCmd),
-			"mend":                 told(func(w *tale, _ []string) error { w.sim.ClearFaults(); return nil }),
-			"calls":                told(callsCmd),
-			"permutations":         told(permutationsCmd),
-			"wait-for-call":        told(waitForCallCmd),
-			"wait-until-not-ready": told(notReadyCmd),
-			"wait-for":             told(waitForCmd),
-			"wait-for-log":         told(waitForLogCmd),
-			"stdlog":               told(stdlogCmd),
-			"get":                  told(getCmd),
-			"nosecrets":            told(noSecretsCmd),
-			"later":                told(laterCmd),
-			"reload":               told(func(w *tale, _ []string) error { return w.child.Process.Signal(syscall.SIGHUP) }),
-			"receiver":             told(receiverCmd),
-			"told":                 told(toldCmd),
+			"simulator":            command(simulatorCmd),
+			"serve":                command(serveCmd),
+			"crash":                command(func(s *story, _ []string) error { return s.end(syscall.SIGKILL) }),
+			"shutdown":             command(func(s *story, _ []string) error { return s.end(syscall.SIGTERM) }),
+			"reload":               command(reloadCmd),
+			"subscribe":            command(subscribeCmd),
+			"place":                command(placeCmd),
+			"fail":                 command(failCmd),
+			"agent":                command(agentCmd),
+			"deliver":              command(deliverCmd),
+			"lose":                 command(func(s *story, _ []string) error { s.pending = nil; return nil }),
+			"settle":               command(func(s *story, _ []string) error { return s.settle(s.ctx) }),
+			"expect":               command(expectCmd),
+			"judge":                command(judgeCmd),
+			"break":                command(breakCmd),
+			"repair":               command(func(s *story, _ []string) error { s.sim.ClearFaults(); return nil }),
+			"calls":                command(callsCmd),
+			"permutations":         command(permutationsCmd),
+			"wait-for-call":        command(waitForCallCmd),
+			"wait-for-changes":     command(waitForChangesCmd),
+			"wait-until-not-ready": command(notReadyCmd),
+			"wait-for":             command(waitForCmd),
+			"wait-for-log":         command(waitForLogCmd),
+			"stdlog":               command(stdlogCmd),
+			"get":                  command(getCmd),
+			"nosecrets":            command(noSecretsCmd),
+			"later":                command(laterCmd),
+			"endpoint":             command(endpointCmd),
+			"notified":             command(notifiedCmd),
 		},
 	})
 }
@@ -97,22 +98,31 @@ func defaultConfig(env *testscript.Env) error {
 	return os.WriteFile(path, text, 0o600)
 }
 
-type worldKey struct{}
+type storyKey struct{}
 
-// tale is a world in a script.
-type tale struct {
-	*world
-	takes *receiver
-	ctx   context.Context
-	ts    *testscript.TestScript
+// story is the harness of one script.
+type story struct {
+	*harness
+	endpoint *endpoint
+	ctx      context.Context
+	ts       *testscript.TestScript
 }
 
-// told makes a command of a function: its error fails the script, or with ! its success does.
-func told(do func(*tale, []string) error) func(*testscript.TestScript, bool, []string) {
+func (s *story) close() {
+	if s.harness != nil {
+		s.harness.close()
+	}
+	if s.endpoint != nil {
+		s.endpoint.server.Close()
+	}
+}
+
+// command makes a script command of a function. Its error fails the script or, after !, its success does.
+func command(do func(*story, []string) error) func(*testscript.TestScript, bool, []string) {
 	return func(ts *testscript.TestScript, neg bool, args []string) {
-		s := ts.Value(worldKey{}).(*tale)
+		s := ts.Value(storyKey{}).(*story)
 		s.ts = ts
-		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+		ctx, cancel := context.WithTimeout(context.Background(), commandTimeout)
 		defer cancel()
 		s.ctx = ctx
 		err := do(s, args)
@@ -120,13 +130,13 @@ func told(do func(*tale, []string) error) func(*testscript.TestScript, bool, []s
 			ts.Fatalf("%v", err)
 		}
 		if err == nil && neg {
-			ts.Fatalf("it worked, and was not to")
+			ts.Fatalf("it succeeded, and was expected to fail")
 		}
 	}
 }
 
-func simulatorCmd(s *tale, args []string) error {
-	var o ogsim.Options
+func simulatorCmd(s *story, args []string) error {
+	var o sim.Options
 	for _, arg := range args {
 		name, value, _ := strings.Cut(arg, "=")
 		switch name {
@@ -139,44 +149,52 @@ func simulatorCmd(s *tale, args []string) error {
 		case "page":
 			o.PageSize, _ = strconv.Atoi(value)
 		default:
-			return fmt.Errorf("no such option: %s", arg)
+			return fmt.Errorf("simulator has no option %s", arg)
 		}
 	}
-	s.world = newWorld(s.ts.Getenv("WORK"), o)
+	s.harness = newHarness(s.ts.Getenv("WORK"), o)
 	s.ts.Setenv("SIM_URL", s.api.URL)
 	return nil
 }
 
-func serveCmd(s *tale, args []string) error {
-	if s.takes != nil {
-		s.receiver = s.takes.server.URL
+func serveCmd(s *story, args []string) error {
+	if s.endpoint != nil {
+		s.endpointURL = s.endpoint.server.URL
 	}
 	if err := s.serve(args...); err != nil {
 		return err
 	}
-	s.ts.Setenv("DOOR", s.door)
-	s.ts.Setenv("CONSOLE", s.console)
+	s.ts.Setenv("WEBHOOK_URL", s.webhookURL)
+	s.ts.Setenv("CONSOLE_URL", s.consoleURL)
 	return nil
 }
 
-func subscribeCmd(s *tale, args []string) error {
-	n := ogsim.NewSubscription{}
+func reloadCmd(s *story, _ []string) error {
+	return s.process.Process.Signal(syscall.SIGHUP)
+}
+
+func subscribeCmd(s *story, args []string) error {
+	n := sim.NewSubscription{}
 	for _, arg := range args[2:] {
 		if arg == "silently" {
 			n.Silent = true
 			continue
 		}
 		if left, ok := strings.CutPrefix(arg, "prepaid="); ok {
-			n.Prepaid = json.RawMessage(`{"prepaid_orders_remaining":` + left + `,"prepaid_orders_per_billing":` + left + `,"renewal_behavior":"autorenew"}`)
+			orders, err := strconv.Atoi(left)
+			if err != nil {
+				return err
+			}
+			n.Prepaid = prepaidFor(orders)
 			continue
 		}
 		n.ExtraData = json.RawMessage(arg)
 	}
-	defer func() { s.ts.Setenv(args[0], s.names[args[0]].id) }()
+	defer func() { s.ts.Setenv(args[0], s.subscriptions[args[0]].id) }()
 	return s.subscribe(args[0], args[1], n)
 }
 
-func placeCmd(s *tale, args []string) error {
+func placeCmd(s *story, args []string) error {
 	var names, oneTime []string
 	for _, arg := range args {
 		if product, ok := strings.CutPrefix(arg, "+"); ok {
@@ -192,18 +210,18 @@ func placeCmd(s *tale, args []string) error {
 	return err
 }
 
-func failCmd(s *tale, args []string) error {
+func failCmd(s *story, args []string) error {
 	status, err := strconv.Atoi(args[2])
 	if err != nil {
 		return err
 	}
-	err = s.sim.Fail(s.names[args[0]].id, args[1], status)
+	err = s.sim.Fail(s.subscriptions[args[0]].id, args[1], status)
 	s.collect()
 	return err
 }
 
-func agentCmd(s *tale, args []string) error {
-	id := s.names[args[1]].id
+func agentCmd(s *story, args []string) error {
+	id := s.subscriptions[args[1]].id
 	defer s.collect()
 	switch args[0] {
 	case "cancels":
@@ -216,35 +234,41 @@ func agentCmd(s *tale, args []string) error {
 		return s.sim.SwapOnce(id, args[2])
 	case "swaps":
 		return s.sim.Swap(id, args[2])
-	case "asks": // by a call to the API
-		request, err := http.NewRequestWithContext(s.ctx, http.MethodPatch, s.api.URL+"/subscriptions/"+id+"/"+args[2]+"/", strings.NewReader(args[3]))
-		if err != nil {
-			return err
-		}
-		request.Header.Set("x-api-key", canaryAPIKey)
-		response, err := http.DefaultClient.Do(request)
-		if err != nil {
-			return err
-		}
-		defer response.Body.Close()
-		if text, _ := io.ReadAll(response.Body); response.StatusCode != http.StatusOK {
-			return fmt.Errorf("%s: %s", response.Status, text)
-		}
-		return nil
+	case "asks":
+		return s.callAPI(id, args[2], args[3])
 	case "deletes":
 		s.sim.Forget(id)
 		return nil
-	case "reschedules": // in so long
+	case "reschedules":
 		in, err := time.ParseDuration(args[2])
 		if err != nil {
 			return err
 		}
 		return s.sim.Reschedule(id, time.Now().Add(in))
 	}
-	return fmt.Errorf("an agent does not know how to %s", args[0])
+	return fmt.Errorf("there is no command: agent %s", args[0])
 }
 
-func deliverCmd(s *tale, args []string) error {
+// callAPI makes a call as somebody else with the API key does.
+func (s *story) callAPI(id, path, body string) error {
+	url := s.api.URL + "/subscriptions/" + id + "/" + path + "/"
+	request, err := http.NewRequestWithContext(s.ctx, http.MethodPatch, url, strings.NewReader(body))
+	if err != nil {
+		return err
+	}
+	request.Header.Set("x-api-key", canaryAPIKey)
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return err
+	}
+	defer response.Body.Close()
+	if text, _ := io.ReadAll(response.Body); response.StatusCode != http.StatusOK {
+		return fmt.Errorf("%s: %s", response.Status, text)
+	}
+	return nil
+}
+
+func deliverCmd(s *story, args []string) error {
 	events := s.pending
 	s.pending = nil
 	for _, arg := range args {
@@ -261,20 +285,21 @@ func deliverCmd(s *tale, args []string) error {
 			}
 		case "as-subscription.created":
 			for i := range events {
-				events[i].Body = []byte(strings.Replace(string(events[i].Body), `"subscription.create"`, `"subscription.created"`, 1))
+				body := strings.Replace(string(events[i].Body), `"subscription.create"`, `"subscription.created"`, 1)
+				events[i].Body = []byte(body)
 			}
 		default:
 			if keys, ok := strings.CutPrefix(arg, "signed-with="); ok {
 				s.sender.Keys = strings.Split(keys, ",")
 				continue
 			}
-			return fmt.Errorf("cannot deliver %s", arg)
+			return fmt.Errorf("deliver has no option %s", arg)
 		}
 	}
 	return s.deliver(s.ctx, events)
 }
 
-func expectCmd(s *tale, args []string) error {
+func expectCmd(s *story, args []string) error {
 	facts, err := s.facts(args[0])
 	if err != nil {
 		return err
@@ -288,16 +313,16 @@ func expectCmd(s *tale, args []string) error {
 	return nil
 }
 
-func judgeCmd(s *tale, args []string) error {
-	r := s.names[args[0]]
-	due := ogsim.Evergreen
+func judgeCmd(s *story, args []string) error {
+	made := s.subscriptions[args[0]]
+	due := sim.Evergreen
 	if args[1] != "evergreen" {
 		due, _ = strconv.Atoi(strings.TrimPrefix(args[1], "due="))
 	}
-	sub, _ := s.sim.Subscription(r.id)
-	faults := ogsim.JudgePrepaid(sub, r.first)
+	sub, _ := s.sim.Subscription(made.id)
+	faults := sim.JudgePrepaid(sub, made.first)
 	if args[1] != "prepaid" {
-		faults = ogsim.Judge(sub, due, r.first)
+		faults = sim.Judge(sub, due, made.first)
 	}
 	if len(faults) > 0 {
 		return fmt.Errorf("%s: %s", args[0], strings.Join(faults, "; "))
@@ -305,8 +330,8 @@ func judgeCmd(s *tale, args []string) error {
 	return nil
 }
 
-func breakCmd(s *tale, args []string) error {
-	var f ogsim.Fault
+func breakCmd(s *story, args []string) error {
+	var f sim.Fault
 	for _, arg := range args {
 		name, value, _ := strings.Cut(arg, "=")
 		var err error
@@ -316,7 +341,7 @@ func breakCmd(s *tale, args []string) error {
 		case "path":
 			f.Path = value
 		case "subscription":
-			f.Subscription = s.names[value].id
+			f.Subscription = s.subscriptions[value].id
 		case "status":
 			f.Status, err = strconv.Atoi(value)
 		case "times":
@@ -335,7 +360,7 @@ func breakCmd(s *tale, args []string) error {
 			f.OnlyDelay = true
 			f.Delay, err = time.ParseDuration(value)
 		default:
-			err = fmt.Errorf("no such fault: %s", arg)
+			err = fmt.Errorf("break has no option %s", arg)
 		}
 		if err != nil {
 			return err
@@ -345,14 +370,18 @@ func breakCmd(s *tale, args []string) error {
 	return nil
 }
 
-// callsCmd compares the number of API calls: calls [METHOD] [PATH-PART] N.
-func callsCmd(s *tale, args []string) error {
+// callsCmd checks the number of API calls: calls [METHOD] [PATH-PART] N.
+func callsCmd(s *story, args []string) error {
 	want, err := strconv.Atoi(args[len(args)-1])
 	if err != nil {
 		return err
 	}
-	got, all := 0, ""
+	got := 0
+	all := ""
 	for _, c := range s.sim.Calls() {
+		if c.IsPing() && !slices.Contains(args, c.Path) {
+			continue // made at each start
+		}
 		line := c.Method + " " + c.Path
 		if !slices.ContainsFunc(args[:len(args)-1], func(part string) bool { return !strings.Contains(line, part) }) {
 			got++
@@ -365,13 +394,26 @@ func callsCmd(s *tale, args []string) error {
 	return nil
 }
 
-// waitForCallCmd waits until the simulator has begun to answer a call, so that a kill comes in its middle: the fault that
-// delays it has been used up.
-func waitForCallCmd(s *tale, _ []string) error {
+// waitForCallCmd waits until the fault that delays a call is used up: then the simulator is answering it, and a kill
+// comes in the middle.
+func waitForCallCmd(s *story, _ []string) error {
 	for s.sim.Faults() > 0 {
 		select {
 		case <-s.ctx.Done():
-			return fmt.Errorf("the call did not come")
+			return fmt.Errorf("the call was not made")
+		case <-time.After(5 * time.Millisecond):
+		}
+	}
+	return nil
+}
+
+// waitForChangesCmd waits until no change is in progress at Ordergroove: one that a killed process sent may still take
+// effect.
+func waitForChangesCmd(s *story, _ []string) error {
+	for s.sim.Changing() > 0 {
+		select {
+		case <-s.ctx.Done():
+			return fmt.Errorf("a change is still in progress")
 		case <-time.After(5 * time.Millisecond):
 		}
 	}
@@ -379,9 +421,9 @@ func waitForCallCmd(s *tale, _ []string) error {
 }
 
 // notReadyCmd waits until the console says that the service is not ready, and why.
-func notReadyCmd(s *tale, args []string) error {
+func notReadyCmd(s *story, args []string) error {
 	for {
-		response, err := http.Get("http://" + strings.TrimPrefix(s.console, "http://") + "/readyz")
+		response, err := http.Get(s.consoleURL + "/readyz")
 		if err != nil {
 			return err
 		}
@@ -395,26 +437,26 @@ func notReadyCmd(s *tale, args []string) error {
 		}
 		select {
 		case <-s.ctx.Done():
-			return fmt.Errorf("it does not say so: %d %s", response.StatusCode, text)
+			return fmt.Errorf("/readyz does not say so: %d %s", response.StatusCode, text)
 		case <-time.After(20 * time.Millisecond):
 		}
 	}
 }
 
-// waitForCmd is expect, as soon as it is so.
-func waitForCmd(s *tale, args []string) error {
+// waitForCmd waits until expect holds.
+func waitForCmd(s *story, args []string) error {
 	return s.until(func() error { return expectCmd(s, args) })
 }
 
-// waitForLogCmd waits until the processes have logged a line that fits.
-func waitForLogCmd(s *tale, args []string) error {
+// waitForLogCmd waits until the service has logged a line that matches.
+func waitForLogCmd(s *story, args []string) error {
 	return s.until(func() error { return stdlogCmd(s, args) })
 }
 
-// until asks again and again, and answers the last error when time is up.
-func (s *tale) until(ask func() error) error {
+// until repeats a check until it holds, and returns its last error when time is up.
+func (s *story) until(check func() error) error {
 	for {
-		err := ask()
+		err := check()
 		if err == nil {
 			return nil
 		}
@@ -426,8 +468,8 @@ func (s *tale) until(ask func() error) error {
 	}
 }
 
-// stdlogCmd is stdout for what the service logged.
-func stdlogCmd(s *tale, args []string) error {
+// stdlogCmd is the command stdout for what the service logged.
+func stdlogCmd(s *story, args []string) error {
 	pattern, err := regexp.Compile(args[0])
 	if err != nil {
 		return err
@@ -442,74 +484,108 @@ func stdlogCmd(s *tale, args []string) error {
 	return nil
 }
 
-// getCmd asks the console for a page; what it answers is the next stdout.
-func getCmd(s *tale, args []string) error {
-	response, err := http.Get("http://" + strings.TrimPrefix(s.console, "http://") + args[0])
+// getCmd requests a page of the console; the answer is the next stdout.
+func getCmd(s *story, args []string) error {
+	base := s.consoleURL
+	if args[0] == webhook.HealthPath {
+		base = strings.TrimSuffix(s.webhookURL, webhook.Path)
+	}
+	request, err := http.NewRequestWithContext(s.ctx, http.MethodGet, base+args[0], nil)
+	if err != nil {
+		return err
+	}
+	for _, header := range args[1:] {
+		name, value, _ := strings.Cut(header, "=")
+		request.Header.Set(name, value)
+		if name == "Host" {
+			request.Host = value
+		}
+	}
+	response, err := http.DefaultClient.Do(request)
 	if err != nil {
 		return err
 	}
 	defer response.Body.Close()
+	fmt.Fprintln(s.ts.Stdout(), response.StatusCode)
 	_, err = io.Copy(s.ts.Stdout(), response.Body)
 	return err
 }
 
-// permutationsCmd lets the events of one life arrive in every order there is, each order for a subscription of its own:
-// all at once, and again with the service at rest after each.
-func permutationsCmd(s *tale, args []string) error {
+// permutationsCmd delivers the events of one subscription in every possible order, each order for a subscription of its
+// own: all at once, and again with the service idle after each event.
+func permutationsCmd(s *story, args []string) error {
 	sku := args[0]
 	due, err := strconv.Atoi(strings.TrimPrefix(args[1], "due="))
 	if err != nil {
 		return err
 	}
-	for _, atRest := range []bool{false, true} {
-		var lives [][]ogsim.Event
-		var names []string
-		for i, order := range permutations(due + 2) {
-			name := fmt.Sprintf("permutation %v %d", atRest, i)
-			if err := s.subscribe(name, sku, ogsim.NewSubscription{ExtraData: json.RawMessage(`{"mine":1.10}`)}); err != nil {
-				return err
-			}
-			for range due {
-				if _, err := s.place([]string{name}); err != nil {
-					return err
-				}
-			}
-			// The creation, the orders, and the last order once more under another id.
-			events := append(s.pending, renamed(s.pending[len(s.pending)-1]))
-			s.pending = nil
-			life := make([]ogsim.Event, len(events))
-			for to, from := range order {
-				life[to] = events[from]
-			}
-			lives, names = append(lives, life), append(names, name)
-		}
-		for step := range due + 2 {
-			for _, life := range lives {
-				if err := s.deliver(s.ctx, life[step:step+1]); err != nil {
-					return err
-				}
-			}
-			if atRest {
-				if err := s.settle(s.ctx); err != nil {
-					return err
-				}
-			}
-		}
-		if err := s.settle(s.ctx); err != nil {
+	for _, settleAfterEach := range []bool{false, true} {
+		if err := s.permute(sku, due, settleAfterEach); err != nil {
 			return err
-		}
-		for _, name := range names {
-			if err := judgeCmd(s, []string{name, fmt.Sprintf("due=%d", due)}); err != nil {
-				return err
-			}
 		}
 	}
 	return nil
 }
 
-func renamed(e ogsim.Event) ogsim.Event {
+func (s *story) permute(sku string, due int, settleAfterEach bool) error {
+	var names []string
+	var sequences [][]sim.Event
+	for i, order := range permutations(due + 2) {
+		name := fmt.Sprintf("permutation %v %d", settleAfterEach, i)
+		events, err := s.lifetime(name, sku, due)
+		if err != nil {
+			return err
+		}
+		sequence := make([]sim.Event, len(events))
+		for to, from := range order {
+			sequence[to] = events[from]
+		}
+		names = append(names, name)
+		sequences = append(sequences, sequence)
+	}
+	for step := range due + 2 {
+		for _, sequence := range sequences {
+			if err := s.deliver(s.ctx, sequence[step:step+1]); err != nil {
+				return err
+			}
+		}
+		if settleAfterEach {
+			if err := s.settle(s.ctx); err != nil {
+				return err
+			}
+		}
+	}
+	if err := s.settle(s.ctx); err != nil {
+		return err
+	}
+	for _, name := range names {
+		if err := judgeCmd(s, []string{name, fmt.Sprintf("due=%d", due)}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// lifetime returns, undelivered, the creation of a subscription, all its orders, and the last order again with another
+// event id.
+func (s *story) lifetime(name, sku string, due int) ([]sim.Event, error) {
+	if err := s.subscribe(name, sku, sim.NewSubscription{ExtraData: json.RawMessage(`{"mine":1.10}`)}); err != nil {
+		return nil, err
+	}
+	for range due {
+		if _, err := s.place([]string{name}); err != nil {
+			return nil, err
+		}
+	}
+	events := s.pending
+	s.pending = nil
+	return append(events, renamed(events[len(events)-1])), nil
+}
+
+// renamed is the same event with another id.
+func renamed(e sim.Event) sim.Event {
 	id := e.ID + "-again"
-	return ogsim.Event{ID: id, Type: e.Type, Body: []byte(strings.Replace(string(e.Body), e.ID, id, 1))}
+	return sim.Event{ID: id, Type: e.Type, Body: []byte(strings.Replace(string(e.Body), e.ID, id, 1))}
 }
 
 // permutations returns every order of 0…n-1.
@@ -526,8 +602,8 @@ func permutations(n int) [][]int {
 	return all
 }
 
-// noSecretsCmd greps what the service logged and printed for what was planted.
-func noSecretsCmd(s *tale, _ []string) error {
+// noSecretsCmd checks that nothing secret or personal is in what the service logged and printed.
+func noSecretsCmd(s *story, _ []string) error {
 	text, err := os.ReadFile(s.log)
 	if err != nil {
 		return err
@@ -535,59 +611,63 @@ func noSecretsCmd(s *tale, _ []string) error {
 	if len(text) == 0 {
 		return fmt.Errorf("the service logged nothing, so this proves nothing")
 	}
-	for _, canary := range []string{noticeSecret, newNoticeSecret, canaryAPIKey, canaryWebhookKey, canaryPassword, canaryName, "extra_data\":"} {
-		if strings.Contains(string(text), canary) {
-			return fmt.Errorf("the log holds %s", canary)
+	secrets := []string{
+		notificationSecret, newNotificationSecret, canaryAPIKey, canaryWebhookKey, canaryName, "extra_data\":",
+	}
+	for _, secret := range secrets {
+		if strings.Contains(string(text), secret) {
+			return fmt.Errorf("the log contains %s", secret)
 		}
 	}
 	return nil
 }
 
 // laterCmd puts Ordergroove's clock forward.
-func laterCmd(s *tale, args []string) error {
+func laterCmd(s *story, args []string) error {
 	by, err := time.ParseDuration(args[0])
 	s.ahead.Add(int64(by))
 	return err
 }
 
-// receiverCmd starts a system that takes notices, or makes it answer otherwise: receiver [new-secret] | receiver answers STATUS.
-func receiverCmd(s *tale, args []string) error {
+// endpointCmd starts a system that receives notifications, or makes it answer a status: endpoint [new-secret] |
+// endpoint answers STATUS.
+func endpointCmd(s *story, args []string) error {
 	if len(args) == 2 {
 		status, err := strconv.Atoi(args[1])
-		s.takes.answers(status)
+		s.endpoint.answer(status)
 		return err
 	}
-	secret := noticeSecret
+	secret := notificationSecret
 	if len(args) == 1 {
-		secret = newNoticeSecret
+		secret = newNotificationSecret
 	}
-	if s.takes != nil {
-		s.takes.server.Close()
+	if s.endpoint != nil {
+		s.endpoint.server.Close()
 	}
-	s.takes = newReceiver(secret)
-	s.ts.Setenv("RECEIVER", s.takes.server.URL)
+	s.endpoint = newEndpoint(secret)
+	s.ts.Setenv("ENDPOINT", s.endpoint.server.URL)
 	return nil
 }
 
-// toldCmd waits until so many notices of a type have arrived, and no more; their bodies are the next stdout.
-func toldCmd(s *tale, args []string) error {
+// notifiedCmd waits until exactly N notifications of a type have arrived; their bodies are the next stdout.
+func notifiedCmd(s *story, args []string) error {
 	want, err := strconv.Atoi(args[1])
 	if err != nil {
 		return err
 	}
-	var all []delivered
+	var all []message
 	err = s.until(func() error {
 		var wrong []string
-		if all, wrong = s.takes.of(args[0]); len(wrong) > 0 {
+		if all, wrong = s.endpoint.messages(args[0]); len(wrong) > 0 {
 			return fmt.Errorf("wrong deliveries: %s", wrong)
 		}
 		if len(all) != want {
-			return fmt.Errorf("%d notices of %s, want %d", len(all), args[0], want)
+			return fmt.Errorf("%d notifications of %s, want %d", len(all), args[0], want)
 		}
 		return nil
 	})
-	for _, d := range all {
-		fmt.Fprintf(s.ts.Stdout(), "%s\n", d.Body)
+	for _, m := range all {
+		fmt.Fprintf(s.ts.Stdout(), "%s\n", m.Body)
 	}
 	return err
 }

@@ -1,19 +1,16 @@
 package main
 
 import (
+	"context"
 	"fmt"
-	"io"
-	"log/slog"
 	"os"
 	"os/signal"
 	"syscall"
 
-	"github.com/lmittmann/tint"
-	"github.com/mattn/go-isatty"
 	"github.com/spf13/cobra"
 
 	"github.com/termed/termed/config"
-	"github.com/termed/termed/webhook"
+	"github.com/termed/termed/service"
 )
 
 func serveCommand(env environment) *cobra.Command {
@@ -21,8 +18,11 @@ func serveCommand(env environment) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "serve",
 		Short: "Run the service",
-		Long:  "Runs the service. SIGHUP makes it read the configuration again; SIGTERM ends it.",
-		Args:  cobra.NoArgs,
+		Long: `Runs the service until SIGTERM: then it stops accepting webhooks, finishes or releases the work in
+progress, and exits within 10 s. On SIGHUP it reloads the configuration.
+
+Exit code: 0 stopped by a signal; 1 error; 2 usage, or a mistake in the configuration.`,
+		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, err := loadConfig(path, env)
 			if err != nil {
@@ -32,16 +32,19 @@ func serveCommand(env environment) *cobra.Command {
 			if err != nil {
 				return err
 			}
+			// A SIGHUP that nothing catches ends the process, so it is caught before anybody can know of the process.
 			hangups := make(chan os.Signal, 1)
-			signal.Notify(hangups, syscall.SIGHUP) // before anybody can know of us: one that nobody awaits ends the process
+			signal.Notify(hangups, syscall.SIGHUP)
 			defer signal.Stop(hangups)
-			s, err := newService(cmd.Context(), c, log)
+			s, err := service.New(cmd.Context(), c, log)
 			if err != nil {
-				return err
+				return databaseError(path, c, err)
 			}
-			go s.reloadOn(cmd.Context(), hangups, func() (config.Config, error) { return config.Load(path, env.lookup) })
-			fmt.Fprintf(env.stdout, "webhooks: http://%s%s\nconsole:  http://%s\n", s.doorAddress(), webhook.Path, s.consoleAddress())
-			return s.run(cmd.Context())
+			go onEach(cmd.Context(), hangups, func() {
+				s.Reload(cmd.Context(), func() (config.Config, error) { return config.Load(path, env.lookup) })
+			})
+			fmt.Fprintf(env.stdout, "webhooks: %s\nconsole:  %s\n", s.WebhookURL(), s.ConsoleURL())
+			return s.Run(cmd.Context())
 		},
 	}
 	configFlag(cmd, &path)
@@ -49,32 +52,14 @@ func serveCommand(env environment) *cobra.Command {
 	return cmd
 }
 
-func configFlag(cmd *cobra.Command, path *string) {
-	cmd.Flags().StringVarP(path, "config", "c", "termed.yaml", "the configuration file")
-}
-
-// loadConfig reads the configuration; its mistakes are all told at once, with exit code 2.
-func loadConfig(path string, env environment) (config.Config, error) {
-	c, err := config.Load(path, env.lookup)
-	if err != nil {
-		return c, exit{2, err.Error()}
+// onEach calls do at each signal, until ctx is done.
+func onEach(ctx context.Context, signals <-chan os.Signal, do func()) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-signals:
+			do()
+		}
 	}
-	return c, nil
-}
-
-// newLog writes JSON lines, or, on a terminal, lines for people.
-func newLog(w io.Writer, level string) (*slog.Logger, error) {
-	var least slog.Level
-	if err := least.UnmarshalText([]byte(level)); err != nil {
-		return nil, fmt.Errorf("%q is no log level; write debug, info, warn or error", level)
-	}
-	if isTerminal(w) {
-		return slog.New(tint.NewTextHandler(w, &tint.Options{Level: least, TimeFormat: "15:04:05"})), nil
-	}
-	return slog.New(slog.NewJSONHandler(w, &slog.HandlerOptions{Level: least})), nil
-}
-
-func isTerminal(w io.Writer) bool {
-	file, ok := w.(*os.File)
-	return ok && isatty.IsTerminal(file.Fd())
 }

@@ -2,100 +2,142 @@ package main
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"net/http"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
-	"github.com/termed/termed/ogsim"
+	"github.com/termed/termed/ordergroove/sim"
+	"github.com/termed/termed/service"
 	"github.com/termed/termed/testdata"
 )
 
-// simulation is what `termed simulate` was asked for.
+// deliveryInterval is how often the simulator delivers its webhooks.
+const deliveryInterval = 100 * time.Millisecond
+
+// simulation is a run of `termed simulate`.
 type simulation struct {
-	env                        environment
-	listen, deliverTo, console string
-	apiKey, webhookKey         string
-	extraDataAsText            bool
-	snapshot                   string
-	load                       ogsim.Load
-	sku                        string
-	due                        int
+	env             environment
+	listen          string
+	deliverTo       string
+	console         string
+	apiKey          string
+	webhookKey      string
+	extraDataAsText bool
+	snapshot        string
+	seed            uint64
+	quiet           bool
+	load            sim.Load
+	simulator       *sim.Simulator
+	sku             string
+	due             int
 }
 
 func simulateCommand(env environment) *cobra.Command {
 	s := &simulation{env: env}
 	cmd := &cobra.Command{
 		Use:   "simulate",
-		Short: "Run a simulator of Ordergroove alone",
-		Long: `simulate answers Ordergroove's REST API and delivers signed webhooks, retried as Ordergroove does.
-Point termed.yaml's ordergroove.api_url at it. Then:
-
-  curl -d '{"customer":"c1","product":"GIFT-3MO","extra_data":{"note":"hi"}}' localhost:9090/simulator/subscriptions
-  curl -d '{"subscriptions":["ID"]}' localhost:9090/simulator/orders
-  curl -d '{"method":"PATCH","status":423,"times":3}' localhost:9090/simulator/faults
-  curl localhost:9090/simulator/state
-
-With --load it plays that many subscriptions against the service, checks what became of each, prints the
-figures and ends: 0 if all is exact, 1 if not.`,
-		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return s.run(cmd.Context()) },
+		Short: "Run a simulator of Ordergroove",
+		Long:  simulateHelp(),
+		Args:  cobra.NoArgs,
+		RunE:  func(cmd *cobra.Command, _ []string) error { return s.run(cmd.Context()) },
 	}
-	f := cmd.Flags()
-	f.StringVar(&s.listen, "listen", "127.0.0.1:9090", "where the API is answered")
-	f.StringVar(&s.deliverTo, "deliver-to", ownDoor, "where webhooks are delivered")
-	f.StringVar(&s.apiKey, "api-key", "simulated-api-key", "the x-api-key that is accepted")
-	f.StringVar(&s.webhookKey, "key", "", "the key to sign webhooks with (default: the environment's "+keyVariable+")")
-	f.BoolVar(&s.extraDataAsText, "extra-data-as-text", false, "take and answer extra_data as a JSON string")
-	f.StringVar(&s.snapshot, "snapshot", "top", "where an order.success carries its items: top, data or none")
-	f.IntVar(&s.load.Subscriptions, "load", 0, "play so many subscriptions and end")
-	f.Float64Var(&s.load.Duplicates, "duplicates", 0.25, "with --load: the part of events that is sent twice")
-	f.Float64Var(&s.load.Disorder, "disorder", 0.33, "with --load: the part of events that comes late, in random order")
-	f.Uint64Var(&s.load.Seed, "seed", 1, "with --load: what the dice start from")
-	f.StringVar(&s.sku, "sku", "GIFT-3MO", "with --load: a termed SKU of the service")
-	f.IntVar(&s.due, "due", 2, "with --load: its recurring orders")
-	f.StringVar(&s.console, "console", "http://127.0.0.1:8081", "with --load: the service's console, asked whether it is done")
+	s.flags(cmd)
 	return cmd
 }
 
+// simulateHelp lists what a person can do to the simulator.
+func simulateHelp() string {
+	var calls strings.Builder
+	for _, c := range sim.ControlCalls {
+		path := strings.Replace(c.Path, "{id}", "SUBSCRIPTION", 1)
+		fmt.Fprintf(&calls, "  # %s\n  curl", c.What)
+		if c.Method != http.MethodGet {
+			fmt.Fprintf(&calls, " -X %s", c.Method)
+		}
+		if c.Example != "" {
+			fmt.Fprintf(&calls, " -d '%s'", c.Example)
+		}
+		fmt.Fprintf(&calls, " localhost:9090%s\n", path)
+	}
+	return `Serves Ordergroove's REST API and delivers signed webhooks, retried as Ordergroove does. Point
+ordergroove.api_url in termed.yaml at it, and make the keys the same: it accepts the API key of --api-key, and signs
+with the variable ` + keyVariable + `. It prints every API call and every delivery. SUBSCRIPTION stands for an ID:
+
+` + calls.String() + `
+The IDs are new at each start, so that a database from an earlier run knows none of them; --seed gives the same ones.
+
+With --load it makes that many subscriptions for the service, places their orders, checks what became of
+each, prints the results and exits.
+
+Exit code: 0 success, with --load only if everything is exact; 1 error, or something is not; 2 usage.`
+}
+
+func (s *simulation) flags(cmd *cobra.Command) {
+	f := cmd.Flags()
+	f.StringVar(&s.listen, "listen", "127.0.0.1:9090", "where to serve the API")
+	f.StringVar(&s.deliverTo, "deliver-to", defaultWebhookURL, "where to deliver webhooks")
+	f.StringVar(&s.apiKey, "api-key", "simulated-api-key", "the x-api-key to accept")
+	f.StringVar(&s.webhookKey, "key", "", "the key to sign webhooks with (default: the variable "+keyVariable+")")
+	f.BoolVar(&s.extraDataAsText, "extra-data-as-text", false, "accept and return extra_data as a JSON string")
+	f.StringVar(&s.snapshot, "snapshot", "top", "where an order.success carries its items: top, data or none")
+	f.IntVar(&s.load.Subscriptions, "load", 0, "make this many subscriptions, check them and exit")
+	f.Float64Var(&s.load.Duplicates, "duplicates", 0.25, "with --load: the share of events that are sent twice")
+	f.Float64Var(&s.load.Disorder, "disorder", 0.33,
+		"with --load: the share of events that are sent late, in random order")
+	f.Uint64Var(&s.seed, "seed", 0, "the seed of the IDs, and with --load of the random numbers; default a new one")
+	f.BoolVar(&s.quiet, "quiet", false, "do not print API calls and deliveries")
+	f.StringVar(&s.sku, "sku", "GIFT-3MO", "with --load: a SKU of one of the service's terms")
+	f.IntVar(&s.due, "due", 2, "with --load: its recurring orders")
+	f.StringVar(&s.console, "console", "http://127.0.0.1:8081",
+		"with --load: the service's console, which says when the service is idle")
+}
+
 func (s *simulation) run(ctx context.Context) error {
-	if s.webhookKey == "" {
-		s.webhookKey, _ = s.env.lookup(keyVariable)
+	key, err := signingKey(s.env, s.webhookKey)
+	if err != nil {
+		return err
 	}
-	if s.webhookKey == "" {
-		return exit{2, "no key to sign with: set " + keyVariable + " to the service's webhook key, or give --key"}
+	if !slices.Contains(snapshots, s.snapshot) {
+		return exit{exitUsage, fmt.Sprintf("termed: --snapshot is %q; write %s", s.snapshot, strings.Join(snapshots, ", "))}
 	}
-	sim := ogsim.New(ogsim.Options{
-		Key: s.apiKey, Payloads: testdata.Webhooks(), ExtraDataAsText: s.extraDataAsText, Snapshot: s.snapshot,
+	if s.seed == 0 {
+		s.seed = rand.Uint64() //nolint:gosec // ids of a simulation
+	}
+	s.load.Seed = s.seed
+	simulator := sim.New(sim.Options{
+		Key:             s.apiKey,
+		Payloads:        testdata.Webhooks(),
+		ExtraDataAsText: s.extraDataAsText,
+		Snapshot:        s.snapshot,
+		Seed:            s.seed,
+		OnCall:          s.printCall,
 	})
-	sender := &ogsim.Sender{URL: s.deliverTo, Keys: []string{s.webhookKey}}
+	s.simulator = simulator
+	sender := &sim.Sender{URL: s.deliverTo, Keys: []string{key}}
 	listener, err := net.Listen("tcp", s.listen)
 	if err != nil {
 		return err
 	}
 	mux := http.NewServeMux()
-	mux.Handle(ogsim.ControlPath, sim.Control())
-	mux.Handle("/", sim.Handler())
-	server := ogsim.Server(mux)
+	mux.Handle(sim.ControlPath, simulator.Control())
+	mux.Handle("/", simulator.Handler())
+	server := sim.Server(mux)
 	failed := make(chan error, 1)
 	go func() { failed <- server.Serve(listener) }()
 	defer server.Close()
 	fmt.Fprintf(s.env.stdout, "simulating Ordergroove on http://%s, delivering to %s\n", listener.Addr(), s.deliverTo)
 	if s.load.Subscriptions > 0 {
-		return s.play(ctx, sim, sender)
+		s.quiet = true
+		return s.runLoad(ctx, simulator, sender)
 	}
-	sender.OnReply = func(e ogsim.Event, r ogsim.Reply) {
-		if r.Err != nil {
-			fmt.Fprintf(s.env.stdout, "%s %s: %v\n", e.Type, e.ID, r.Err)
-			return
-		}
-		fmt.Fprintf(s.env.stdout, "%s %s: %d %s\n", e.Type, e.ID, r.Status, r.Body)
-	}
-	sender.Run(ctx, sim, 100*time.Millisecond)
+	sender.OnReply = s.printReply
+	sender.Run(ctx, simulator, deliveryInterval)
 	select {
 	case err := <-failed:
 		return err
@@ -104,53 +146,54 @@ func (s *simulation) run(ctx context.Context) error {
 	}
 }
 
-func (s *simulation) play(ctx context.Context, sim *ogsim.Simulator, sender *ogsim.Sender) error {
-	s.load.Products = []ogsim.Product{{SKU: s.sku, Due: s.due}, {SKU: "SIMULATED-EVERGREEN", Due: ogsim.Evergreen}}
-	report, err := s.load.Run(ctx, sim, sender, func(ctx context.Context) error { return settled(ctx, s.console) })
+// snapshots are where an order.success can carry its items.
+var snapshots = []string{"top", "data", "none"}
+
+// printCall prints an API call, and what a change made of the subscription.
+func (s *simulation) printCall(c sim.Call) {
+	if s.quiet {
+		return
+	}
+	became := ""
+	if sub, known := s.simulator.Subscription(c.Subscription); known && c.Method == http.MethodPatch {
+		became = "  " + sub.Summary()
+	}
+	fmt.Fprintf(s.env.stdout, "  %-5s %s %d%s\n", c.Method, c.Path, c.Status, became)
+}
+
+func (s *simulation) printReply(e sim.Event, r sim.Reply) {
+	if s.quiet {
+		return
+	}
+	if r.Err != nil {
+		fmt.Fprintf(s.env.stdout, "%s %s: %v\n", e.Type, e.ID, r.Err)
+		return
+	}
+	fmt.Fprintf(s.env.stdout, "%s %s: %d %s\n", e.Type, e.ID, r.Status, r.Body)
+}
+
+func (s *simulation) runLoad(ctx context.Context, simulator *sim.Simulator, sender *sim.Sender) error {
+	s.load.Products = []sim.Product{{SKU: s.sku, OrdersDue: s.due}, {SKU: "SIMULATED-EVERGREEN", OrdersDue: sim.Evergreen}}
+	report, err := s.load.Run(ctx, simulator, sender, func(ctx context.Context) error {
+		return service.WaitIdle(ctx, s.console)
+	})
 	if err != nil {
 		return err
 	}
 	fmt.Fprint(s.env.stdout, report)
-	if len(report.Faults) > 0 {
-		return exit{1, fmt.Sprintf("%d faults", len(report.Faults))}
+	if len(report.Violations) > 0 && !s.counted() {
+		fmt.Fprintf(s.env.stdout, "the service has counted none of them: is %s in its termed.yaml?\n", s.sku)
+	}
+	if len(report.Violations) > 0 {
+		return exit{exitError, plural(len(report.Violations), "fault")}
 	}
 	return nil
 }
 
-// settled waits until the service behind a console has nothing more to do.
-func settled(ctx context.Context, console string) error {
-	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
-	defer cancel()
-	clock := time.NewTicker(50 * time.Millisecond)
-	defer clock.Stop()
-	for {
-		idle, err := backlogEmpty(ctx, console)
-		if err != nil || idle {
-			return err
-		}
-		select {
-		case <-ctx.Done():
-			return errors.New("the service still has work after two minutes")
-		case <-clock.C:
-		}
-	}
-}
-
-func backlogEmpty(ctx context.Context, console string) (bool, error) {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, console+"/readyz", nil)
-	if err != nil {
-		return false, err
-	}
-	response, err := http.DefaultClient.Do(request)
-	if err != nil {
-		return false, fmt.Errorf("asking the service whether it is done: %w", err)
-	}
-	defer response.Body.Close()
-	var ready struct {
-		Backlog *struct{ Events, Subscriptions int }
-	}
-	if err := json.NewDecoder(response.Body).Decode(&ready); err != nil {
-		return false, fmt.Errorf("reading whether the service is done: %w", err)
-	}
-	return ready.Backlog != nil && ready.Backlog.Events == 0 && ready.Backlog.Subscriptions == 0, nil
+// counted says whether the service has written a counter to any subscription of the SKU.
+func (s *simulation) counted() bool {
+	return slices.ContainsFunc(s.simulator.Subscriptions(), func(sub sim.Subscription) bool {
+		counter, _ := sub.Counter()
+		return sub.Product == s.sku && counter != ""
+	})
 }

@@ -1,0 +1,280 @@
+-- +goose Up
+
+-- The inbox: verified webhooks. (created, id) is the event's own time and id, the same in every duplicate.
+create table events (
+	created    bigint  not null,
+	id         text    not null,
+	type       text    not null,
+	received   bigint  not null,
+	body       bytea   not null,
+	status     text    not null,
+	attempts   bigint  not null default 0,
+	due        bigint,
+	last_error text    not null default '',
+	reason     text    not null default '',
+	primary key (created, id)
+);
+create index events_due on events (due) where due is not null;
+create index events_failed on events (due) where due is not null and attempts > 0;
+create index events_received on events (received, id collate "C");
+create index events_type on events (type, received, id collate "C");
+create index events_ignored on events (received, id collate "C") where status = 'ignored';
+create index events_dead on events (received) where status = 'dead';
+create index events_quarantined on events (received) where status = 'quarantined';
+
+-- Which events were about which subscription.
+create table event_subscriptions (
+	subscription text    not null,
+	created      bigint  not null,
+	id           text    not null,
+	primary key (subscription, created, id)
+);
+create index event_subscriptions_event on event_subscriptions (created, id);
+
+-- Who a subscription is, what Ordergroove last said of it, and its place in the queue of syncs.
+create table subscriptions (
+	id             text    not null primary key,
+	customer       text    not null,
+	created_at     bigint  not null default 0,
+	live           bigint  not null default 1,
+	prepaid        bigint  not null default 0,
+	reactivated_at bigint  not null default 0,
+	extra_order    text    not null default '',
+	extra_place    bigint  not null default 0,
+	upcoming       text    not null default '',
+	listed_at      bigint  not null default 0,
+	remind_at      bigint  not null default 0,
+	changed_at     bigint  not null default 0,
+	adjustments    bigint  not null default 0,
+	created        bigint  not null,
+	due            bigint,
+	priority       bigint  not null default 0,
+	lease          text    not null default '',
+	lease_until    bigint  not null default 0,
+	attempts       bigint  not null default 0,
+	last_error     text    not null default '',
+	revision       bigint  not null default 0,
+	-- What lists select by; nothing that decides reads it.
+	state          text    not null default '',
+	term           text    not null default '',
+	sku            text    not null default '',
+	made           bigint  not null default 0,
+	total          bigint  not null default 0,
+	last_next      bigint  not null default 0 -- active, and one shipment remains
+);
+create index subscriptions_id on subscriptions (id collate "C");
+create index subscriptions_newest on subscriptions (created, id collate "C");
+create index subscriptions_state on subscriptions (state, created, id collate "C");
+create index subscriptions_term on subscriptions (term, created, id collate "C");
+create index subscriptions_term_state on subscriptions (term, state, created, id collate "C");
+create index subscriptions_sku on subscriptions (sku, created, id collate "C");
+create index subscriptions_customer on subscriptions (customer, created, id collate "C");
+create index subscriptions_last_next on subscriptions (last_next, created, id collate "C");
+create index subscriptions_due on subscriptions (priority desc, due, id) where due is not null;
+create index subscriptions_failed on subscriptions (priority desc, due, id) where due is not null and attempts > 0;
+create index subscriptions_remind on subscriptions (remind_at) where remind_at > 0;
+
+-- One run of a term by one subscription. The one with the highest number is the current one.
+create table enrollments (
+	subscription           text    not null,
+	number                 bigint  not null,
+	term                   text    not null,
+	sku                    text    not null,
+	opened_at              bigint  not null,
+	opened_by              text    not null,
+	checkout_shipments     bigint  not null,
+	orders_due             bigint  not null,
+	adjustment             bigint  not null default 0,
+	counters_sent          text    not null default '',
+	counter_confirmed      bigint,
+	managed_keys           text    not null default '',
+	state                  text    not null,
+	reason                 text    not null default '',
+	approval               text    not null default '',
+	seen_running           bigint  not null default 0,
+	admitted_at            bigint  not null default 0,
+	withheld               text    not null default '',
+	cancel_requested_at    bigint  not null default 0,
+	canceled_by            text    not null default '',
+	closed_at              bigint  not null default 0,
+	closed_as              text    not null default '',
+	last_shipment_notified bigint  not null default 0,
+	respelled_at           bigint  not null default 0,
+	primary key (subscription, number)
+);
+create index enrollments_term on enrollments (term);
+create index enrollments_attention on enrollments (subscription) where state = 'attention';
+create index enrollments_completed on enrollments (closed_at) where closed_as = 'completed';
+create index enrollments_withheld on enrollments (subscription) where withheld <> '';
+
+-- A subscription's part in a placed order. It belongs to an enrollment, or says why it belongs to none.
+create table shipments (
+	subscription text    not null,
+	order_id     text    not null,
+	enrollment   bigint  not null,
+	excluded     text    not null default '',
+	sku          text    not null,
+	source       text    not null,
+	placed_at    bigint  not null,
+	notified     bigint  not null default 0,
+	primary key (subscription, order_id)
+);
+
+create index shipments_order on shipments (order_id);
+create index shipments_placed on shipments (placed_at) where enrollment > 0;
+
+-- Orders whose items had to be asked for, so that they are asked for once.
+create table orders_read (
+	order_id text    not null primary key,
+	at       bigint  not null
+);
+create index orders_read_at on orders_read (at);
+
+create table journal (
+	sequence     bigint generated always as identity primary key,
+	subscription text    not null,
+	at           bigint  not null,
+	actor        text    not null,
+	what         text    not null,
+	before       text    not null default '',
+	after        text    not null default '',
+	reason       text    not null default ''
+);
+create index journal_subscription on journal (subscription, sequence);
+create index journal_at on journal (at);
+
+-- The outbox: a row for each message and endpoint.
+create table messages (
+	id           text    not null,
+	endpoint     text    not null,
+	type         text    not null,
+	subscription text    not null,
+	created      bigint  not null,
+	body         bytea   not null,
+	status       text    not null,
+	attempts     bigint  not null default 0,
+	due          bigint,
+	last_error   text    not null default '',
+	primary key (id, endpoint)
+);
+create index messages_due on messages (endpoint, due) where due is not null;
+create index messages_created on messages (created);
+create index messages_dead on messages (id) where status = 'dead';
+
+-- The reconciliation in progress, and when the last finished ones began: one row at most.
+create table reconciliation (
+	one         bigint  not null primary key check (one = 1),
+	scope       text    not null default '',
+	started     bigint  not null default 0,
+	lease       text    not null default '',
+	lease_until bigint  not null default 0,
+	all_at      bigint  not null default 0,
+	recent_at   bigint  not null default 0
+);
+
+-- How far it is in the list of each SKU.
+create table reconciliation_lists (
+	sku  text    not null primary key,
+	next text    not null default '',
+	done bigint  not null default 0
+);
+
+-- What persons asked for, each recorded before the call that carries it out.
+create table actions (
+	key          text    not null primary key,
+	subscription text    not null,
+	kind         text    not null,
+	actor        text    not null,
+	reason       text    not null default '',
+	order_id     text    not null default '',
+	status       text    not null,
+	detail       text    not null default '',
+	created      bigint not null,
+	finished     bigint not null default 0
+);
+create index actions_subscription on actions (subscription, created);
+create index actions_open on actions (created) where status in ('started', 'unknown');
+
+-- Changes of single orders before they ship, each with the calls that it consists of.
+create table adjustments (
+	id           text    not null primary key,
+	subscription text    not null,
+	enrollment   bigint not null default 0,
+	key          text    not null default '',
+	type         text    not null,
+	spec         text    not null,
+	slot         bigint not null default 0,
+	actor        text    not null,
+	status       text    not null,
+	order_id     text    not null default '',
+	reason       text    not null default '',
+	created      bigint not null,
+	updated      bigint not null,
+	calls        text    not null default '',
+	open         bigint not null
+);
+create unique index adjustments_key on adjustments (subscription, key) where key <> '';
+create index adjustments_subscription on adjustments (subscription, created, id);
+create index adjustments_newest on adjustments (created, id);
+create index adjustments_status on adjustments (status, created, id);
+create index adjustments_open on adjustments (subscription) where open = 1;
+
+-- The upcoming order of each subscription that has adjustments, and its place in the schedule.
+create table schedules (
+	subscription text    not null primary key,
+	order_id     text    not null,
+	items        text    not null,
+	slot         bigint not null,
+	placed       bigint not null,
+	place        bigint not null,
+	original     bigint not null,
+	moved        text    not null
+);
+
+-- Since when each SKU has been listed in termed.yaml; one that was taken out has a time of removal.
+create table listed_skus (
+	sku        text    not null primary key,
+	listed_at  bigint  not null,
+	removed_at bigint  not null default 0
+);
+
+-- The ends that nobody saw coming and that were begun in the last hour.
+create table unexplained_ends (
+	subscription text    not null,
+	at           bigint  not null,
+	primary key (subscription, at)
+);
+
+-- Since when an operator has paused all changes at Ordergroove: one row at most.
+create table pause (
+	one    bigint  not null primary key check (one = 1),
+	since  bigint  not null,
+	actor  text    not null,
+	reason text    not null
+);
+
+-- The running services, each with the time until which it counts as running. Only PostgreSQL needs it: a SQLite file
+-- is locked.
+create table services (
+	id    text    not null primary key,
+	until bigint  not null
+);
+
+-- +goose Down
+drop table services;
+drop table pause;
+drop table unexplained_ends;
+drop table listed_skus;
+drop table schedules;
+drop table adjustments;
+drop table actions;
+drop table reconciliation_lists;
+drop table reconciliation;
+drop table messages;
+drop table journal;
+drop table orders_read;
+drop table shipments;
+drop table enrollments;
+drop table subscriptions;
+drop table event_subscriptions;
+drop table events;
