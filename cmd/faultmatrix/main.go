@@ -17,8 +17,11 @@ import (
 	"os"
 	"os/exec"
 	"regexp"
+	"runtime"
 	"slices"
 	"strings"
+
+	"golang.org/x/sync/errgroup"
 )
 
 const head = `# Faults
@@ -93,19 +96,11 @@ func run(check, input bool) error {
 		fmt.Fprintf(&text, "| %s | %s | %s | `%s` |\n", r.fault, r.invariants, r.result, r.test)
 	}
 	text.WriteString(middle)
-	var survived error
-	for _, s := range safeguards {
-		file, test, err := s.remove()
-		if err != nil {
-			survived = errors.Join(survived, fmt.Errorf("%s: %w", s.name, err))
-			continue
-		}
-		fmt.Fprintf(os.Stderr, "%s: %s\n", s.name, test)
-		fmt.Fprintf(&text, "| %s | `%s` | `%s` |\n", s.name, file, test)
+	lines, err := withoutEach(safeguards)
+	if err != nil {
+		return err
 	}
-	if survived != nil {
-		return survived
-	}
+	text.WriteString(lines)
 	if !check {
 		return os.WriteFile(page, []byte(text.String()), 0o644)
 	}
@@ -118,6 +113,27 @@ func run(check, input bool) error {
 	}
 	fmt.Print(found.summary) // go test's own, once more, as the last word
 	return nil
+}
+
+// withoutEach removes each safeguard and returns their lines of the page. As many are tried at a time as there are
+// processors: most of the time of each is its own compiler's and linker's.
+func withoutEach(all []safeguard) (string, error) {
+	lines, failed := make([]string, len(all)), make([]error, len(all))
+	var group errgroup.Group
+	group.SetLimit(runtime.GOMAXPROCS(0))
+	for i, s := range all {
+		group.Go(func() error {
+			file, test, err := s.remove()
+			if err != nil {
+				failed[i] = fmt.Errorf("%s: %w", s.name, err)
+				return nil // the others are tried all the same: all that survived are shown at once
+			}
+			fmt.Fprintf(os.Stderr, "%s: %s\n", s.name, test)
+			lines[i] = s.line(file, test)
+			return nil
+		})
+	}
+	return strings.Join(lines, ""), errors.Join(append(failed, group.Wait())...)
 }
 
 // firstDifference shows the first line in which two texts differ.

@@ -452,6 +452,11 @@ func (s safeguard) remove() (file, test string, err error) {
 	return file, test, err
 }
 
+// line is the safeguard's line of the page.
+func (s safeguard) line(file, test string) string {
+	return fmt.Sprintf("| %s | `%s` | `%s` |\n", s.name, file, test)
+}
+
 // overlay writes a file for go test -overlay in which a source file reads otherwise.
 func overlay(dir, file, text string) (string, error) {
 	without := filepath.Join(dir, filepath.Base(file))

@@ -1,15 +1,37 @@
 package main
 
 import (
+	"os"
+	"path/filepath"
+	"strings"
 	"testing"
 )
 
-// Each safeguard is marked once, and its mutation can be made: known in a moment, and not after all tests have run.
+// Each safeguard is marked once, its mutation can be made, and the page names the file it is in: known in a moment, and
+// not after all tests have run.
 func TestSafeguardsAreMarked(t *testing.T) {
+	root := filepath.Join("..", "..")
+	written, err := os.ReadFile(filepath.Join(root, page))
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, s := range safeguards {
-		if _, _, err := s.mutate("../.."); err != nil {
+		file, _, err := s.mutate(root)
+		if err != nil {
 			t.Errorf("%s: %v", s.id, err)
+			continue
 		}
+		file, err = filepath.Rel(root, file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if line, _, _ := strings.Cut(s.line(file, "TEST"), "`TEST`"); !strings.Contains(string(written), line) {
+			t.Errorf("%s has no line %q; write it again with make faults", page, line)
+		}
+	}
+	_, table, _ := strings.Cut(string(written), middle)
+	if listed := strings.Count(table, "\n"); listed != len(safeguards) {
+		t.Errorf("%s lists %d safeguards, not %d", page, listed, len(safeguards))
 	}
 }
 
