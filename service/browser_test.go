@@ -211,11 +211,13 @@ func TestConsoleInABrowser(t *testing.T) {
 	b.check("discount")
 	b.click(`//input[@name="percentage"]/ancestor::form//button`, "Saved")
 	s.settle()
-	for _, width := range []int64{360, 1280} {
-		b.size(width, "light")
-		b.open("/subscriptions/" + program.ID)
-		b.do(chromedp.WaitReady("#remote a[hx-get]"), chromedp.WaitVisible(`//td[contains(text(), "15 % off")]`))
-		b.check("adjusted")
+	for _, theme := range []string{"dark", "light"} {
+		for _, width := range []int64{360, 1280} {
+			b.size(width, theme)
+			b.open("/subscriptions/" + program.ID)
+			b.do(chromedp.WaitReady("#remote a[hx-get]"), chromedp.WaitVisible(`//td[contains(text(), "15 % off")]`))
+			b.check("adjusted")
+		}
 	}
 	b.open("/subscriptions/" + gift.ID)
 	b.do(chromedp.Click(`//summary[text()="Cancel subscription"]`),

@@ -1,12 +1,8 @@
 package main
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
-	"io"
-	"net/http"
 	"strings"
 	"syscall"
 	"testing"
@@ -67,7 +63,8 @@ func killedDuringAnAdjustment(t *testing.T, program, name, action, path, where s
 		if ctx.Err() != nil {
 			t.Fatalf("the adjustment did not come to an end: %s", status)
 		}
-		now, err := s.adjust(ctx, id, strings.ReplaceAll(action, "{id}", id))
+		now, err := s.ask(ctx, id, "adjustments",
+			fmt.Sprintf(`{"matcher":{"type":"CYCLE","cycle":0},"action":%s}`, strings.ReplaceAll(action, "{id}", id)))
 		if err == nil {
 			status = now
 		}
@@ -105,32 +102,4 @@ func killedDuringAnAdjustment(t *testing.T, program, name, action, path, where s
 		s.deliverAndSettle(ctx)
 	}
 	s.judgeAll(map[string]int{"anna": 5})
-}
-
-// adjust asks for an adjustment of the next order by the API, always with the same key, and answers its status.
-func (s *supervised) adjust(ctx context.Context, id, action string) (string, error) {
-	address := fmt.Sprintf("%s/api/v1/subscriptions/%s/adjustments", s.consoleURL, id)
-	body := fmt.Appendf(nil, `{"matcher":{"type":"CYCLE","cycle":0},"action":%s}`, action)
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, address, bytes.NewReader(body))
-	if err != nil {
-		return "", err
-	}
-	request.Header.Set("Content-Type", "application/json")
-	request.Header.Set("Idempotency-Key", "one")
-	response, err := http.DefaultClient.Do(request)
-	if err != nil {
-		return "", err // it was killed
-	}
-	defer response.Body.Close()
-	raw, err := io.ReadAll(response.Body)
-	if err != nil {
-		return "", err
-	}
-	if response.StatusCode != http.StatusCreated {
-		return "", fmt.Errorf("%d: %s", response.StatusCode, raw)
-	}
-	var answer struct {
-		Status string `json:"status"`
-	}
-	return answer.Status, json.Unmarshal(raw, &answer)
 }

@@ -1,10 +1,8 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -62,7 +60,7 @@ func killedDuringAnAction(t *testing.T, program, kind, where string) {
 	var status string
 	for status != "done" {
 		var err error
-		status, err = s.act(ctx, id, kind)
+		status, err = s.ask(ctx, id, kind, `{}`)
 		if err != nil && ctx.Err() != nil {
 			t.Fatalf("the action did not come to an end: %s, %v", status, err)
 		}
@@ -96,10 +94,10 @@ func killedDuringAnAction(t *testing.T, program, kind, where string) {
 	}
 }
 
-// act asks for an action by the API, always with the same key, and answers its status.
-func (s *supervised) act(ctx context.Context, id, kind string) (string, error) {
-	address := fmt.Sprintf("%s/api/v1/subscriptions/%s/%s", s.consoleURL, id, kind)
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, address, bytes.NewReader([]byte(`{}`)))
+// ask posts to a subscription's part of the API, always with the same key, and answers the status of what it asked for.
+func (s *supervised) ask(ctx context.Context, id, what, body string) (string, error) {
+	address := fmt.Sprintf("%s/api/v1/subscriptions/%s/%s", s.consoleURL, id, what)
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, address, strings.NewReader(body))
 	if err != nil {
 		return "", err
 	}
@@ -110,17 +108,15 @@ func (s *supervised) act(ctx context.Context, id, kind string) (string, error) {
 		return "", err // it was killed
 	}
 	defer response.Body.Close()
-	body, err := io.ReadAll(response.Body)
+	answered, err := io.ReadAll(response.Body)
 	if err != nil {
 		return "", err
 	}
-	var answer struct{ Status, Detail any }
-	if err := json.Unmarshal(body, &answer); err != nil {
-		return "", err
+	if response.StatusCode/100 != 2 {
+		return "", fmt.Errorf("%d: %s", response.StatusCode, answered)
 	}
-	status, ok := answer.Status.(string)
-	if !ok {
-		return fmt.Sprint(answer.Status), errors.New(string(body))
+	var answer struct {
+		Status string `json:"status"`
 	}
-	return status, nil
+	return answer.Status, json.Unmarshal(answered, &answer)
 }
