@@ -7,7 +7,8 @@ import (
 
 const (
 	pruneInterval  = time.Hour
-	pruneBatchSize = 10_000
+	pruneBatchSize = 500 // some milliseconds
+	pruneShare     = 5   // one part in so many of the time is for pruning, the others are for deliveries
 )
 
 // prune deletes, at the start and then once an hour, the events that were settled longer ago than the configuration
@@ -25,15 +26,22 @@ func (s *Service) prune(ctx context.Context) {
 	}
 }
 
-// pruneOnce deletes in batches, so that no transaction blocks the receiver for long.
+// pruneOnce deletes in small steps with pauses between them, so that no delivery waits for long.
 func (s *Service) pruneOnce(ctx context.Context, before time.Time) {
 	for ctx.Err() == nil {
+		begin := time.Now()
 		deleted, err := s.store.Prune(ctx, before.UnixMilli(), pruneBatchSize)
 		if err != nil {
 			s.log.Error("pruning old events failed", "error", err)
 		}
 		if deleted < pruneBatchSize {
 			return
+		}
+		pause := time.NewTimer((pruneShare - 1) * time.Since(begin))
+		select {
+		case <-ctx.Done():
+			pause.Stop()
+		case <-pause.C:
 		}
 	}
 }
