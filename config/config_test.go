@@ -53,6 +53,7 @@ console:
     - { name: helpdesk, role: agent, hash: 9F86D081884C7D659A2FEAA0C55AD015A3BF4F1B2B0B822CD15D6C15B0F00A08 }
   actions: [cancel, skip]
   frame_ancestors: [https://help.example.com, "https://*.helpdesk.example:8443"]
+  profiles: true
 database: postgres://termed@db/termed
 migrate: manual
 mode: observe
@@ -108,9 +109,10 @@ terms:
 			}},
 			Actions:        []string{"cancel", "skip"},
 			FrameAncestors: []string{"https://help.example.com", "https://*.helpdesk.example:8443"},
+			Profiles:       true,
 		},
 		Database:     "postgres://termed@db/termed",
-		DatabaseLine: 13,
+		DatabaseLine: 14,
 		Migrate:      "manual",
 		Mode:         "observe",
 		Brake:        config.Brake{EndsPerHour: 50, Percent: 5},

@@ -22,6 +22,7 @@ type Console struct {
 	OIDC           *OIDC    // nil: nobody signs in elsewhere
 	Actions        []string // what is activated: "cancel", "skip", "adjust"
 	FrameAncestors []string // the origins that may show pages of customers in a frame
+	Profiles       bool     // operators may read profiles of the running process, below /debug/pprof/
 }
 
 // User is a person who signs in with a password.
@@ -86,6 +87,7 @@ func (r *reader) console(s section) Console {
 	}
 	c.Actions = r.words(s, "actions", wantActions, r.action)
 	c.FrameAncestors = r.words(s, "frame_ancestors", wantAncestors, r.origin)
+	c.Profiles = s.text("profiles", "false", r.boolean) == "true"
 	r.signInNeeded(s, c)
 	return c
 }

@@ -37,6 +37,7 @@ type Options struct {
 	App        *cancelapp.App
 	Agent      *agent.Agent
 	Reconciler *reconcile.Reconciler
+	Profiles   bool                              // operators may read profiles of the process
 	Reasons    func(ctx context.Context) Reasons // the shop's cancel reasons
 	Calls      func(ordergroove.Outcome) int64   // how many calls came to an outcome since the start
 
@@ -109,6 +110,9 @@ func (c *Console) routes() http.Handler {
 	static, err := fs.Sub(files, "static")
 	if err == nil {
 		engine.GET("/static/*file", gin.WrapH(cached(http.StripPrefix("/static", http.FileServerFS(static)))))
+	}
+	if c.Profiles {
+		engine.GET(profilesPath+"*name", c.profile)
 	}
 	c.addPages(engine)
 	c.addAPI(engine)

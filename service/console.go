@@ -24,6 +24,7 @@ func (s *Service) openConsole() error {
 		App:        s.app,
 		Agent:      s.agent,
 		Reconciler: s.reconciler,
+		Profiles:   s.config.Console.Profiles,
 		Reasons:    s.cancelReasons,
 		Calls:      s.client.Calls,
 		Log:        s.log,

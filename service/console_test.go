@@ -614,3 +614,15 @@ func TestConsolePages(t *testing.T) {
 	wantPolicy(agent, "/customers/1", "frame-ancestors https://help.example")
 	wantPolicy(agent, "/subscriptions", "frame-ancestors 'none'")
 }
+
+// Profiles are off unless configured, and for operators.
+func TestProfiles(t *testing.T) {
+	const path = "/debug/pprof/goroutine?debug=1"
+	off := openShop(t, nil).as("operator")
+	off.want(off.get(path), http.StatusNotFound)
+	on := openShop(t, func(c *config.Config) { c.Console.Profiles = true })
+	operator, agent := on.as("operator"), on.as("agent")
+	operator.want(operator.get(path), http.StatusOK, "goroutine profile")
+	operator.want(operator.get("/debug/pprof/cmdline"), http.StatusNotFound)
+	agent.want(agent.get(path), http.StatusForbidden, "operator")
+}

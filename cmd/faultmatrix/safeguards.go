@@ -349,6 +349,7 @@ var safeguards = []safeguard{
 		"console-roles", "what a role may not do is refused before the handler", never,
 		"./console/access -run TestMiddlewareRefusesByRole",
 	},
+	{"profiles-for-operators", "profiles are for operators", never, "./service -run TestProfiles"},
 	{
 		"new-session-token", "a sign-in changes the token of the session",
 		swap(`a.sessions.RenewToken(ctx)`, `error(nil)`), "./console/access -run TestSessionFixation",

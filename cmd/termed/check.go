@@ -126,6 +126,9 @@ func serviceSentences(c config.Config) []string {
 	if origins := c.Console.FrameAncestors; len(origins) > 0 {
 		lines = append(lines, "console frames: pages of customers may be shown by "+strings.Join(origins, ", "))
 	}
+	if c.Console.Profiles {
+		lines = append(lines, "console profiles: operators may read them below /debug/pprof/")
+	}
 	return append(append(lines, keySentences(c.Keys)...), notificationSentences(c.Notifications)...)
 }
 
