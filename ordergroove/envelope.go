@@ -5,9 +5,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"strconv"
 	"strings"
 	"unicode"
+
+	"github.com/go-json-experiment/json/jsontext"
 )
 
 // Head is what the inbox needs to know of an event.
@@ -77,23 +80,66 @@ func (a *Address) UnmarshalJSON(raw []byte) error {
 }
 
 // ParseHead reads the head of an event. It is strict about JSON (one document, nothing after it) and lenient about
-// everything else. An event without an id or a type is an error.
+// everything else: of a key that is repeated, the last counts. An event without an id or a type is an error.
 func ParseHead(body []byte) (Head, error) {
-	var wire struct {
-		ID      text            `json:"id"`
-		Type    text            `json:"type"`
-		Created json.RawMessage `json:"created"`
-	}
-	if err := json.Unmarshal(body, &wire); err != nil {
+	var id, eventType text
+	var created json.RawMessage
+	err := eachMember(body, func(name string, value []byte) error {
+		switch {
+		case strings.EqualFold(name, "id"):
+			return id.UnmarshalJSON(value)
+		case strings.EqualFold(name, "type"):
+			return eventType.UnmarshalJSON(value)
+		case strings.EqualFold(name, "created"):
+			created = bytes.Clone(value)
+		}
+		return nil
+	})
+	if err != nil {
 		return Head{}, fmt.Errorf("reading an event: %w", syntaxOnly(err))
 	}
-	if wire.ID == "" || len(wire.ID) > 256 {
+	if id == "" || len(id) > 256 {
 		return Head{}, errors.New("reading an event: missing or invalid event id")
 	}
-	if wire.Type == "" {
+	if eventType == "" {
 		return Head{}, errors.New("reading an event: missing event type")
 	}
-	return Head{ID: string(wire.ID), Type: string(wire.Type), Created: unixSeconds(wire.Created)}, nil
+	return Head{ID: string(id), Type: string(eventType), Created: unixSeconds(created)}, nil
+}
+
+// eachMember reads one JSON object and nothing after it, and calls member for each of its members. It makes nothing of
+// the values: of a delivery, the receiver needs three of them.
+func eachMember(body []byte, member func(name string, value []byte) error) error {
+	in := jsontext.NewDecoder(bytes.NewBuffer(body),
+		jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true)) // as encoding/json
+	begin, err := in.ReadToken()
+	if err != nil {
+		return err
+	}
+	if begin.Kind() != '{' {
+		return errors.New("not an object")
+	}
+	for in.PeekKind() == '"' {
+		name, err := in.ReadToken()
+		if err != nil {
+			return err
+		}
+		key := name.String() // the token ends with the next one
+		value, err := in.ReadValue()
+		if err != nil {
+			return err
+		}
+		if err := member(key, value); err != nil {
+			return err
+		}
+	}
+	if _, err := in.ReadToken(); err != nil { // the end of the object
+		return err
+	}
+	if _, err := in.ReadToken(); !errors.Is(err, io.EOF) {
+		return errors.New("more than one document")
+	}
+	return nil
 }
 
 // ParseEnvelope reads a whole event. It reads snapshots in both documented places: beside data, and inside it.

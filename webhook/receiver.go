@@ -153,7 +153,11 @@ func (r *Receiver) receive(c *gin.Context) {
 	case http.StatusServiceUnavailable:
 		c.Header("Retry-After", "30")
 	}
-	c.JSON(answered.status, gin.H{word: answered.text})
+	// The texts are ours, and hold nothing that JSON would escape.
+	c.Data(answered.status, gin.MIMEJSON+"; charset=utf-8", []byte(`{"`+word+`":"`+answered.text+`"}`))
+	if !r.options.Log.Enabled(c.Request.Context(), slog.LevelDebug) {
+		return // what the line would say is not made for nothing
+	}
 	r.options.Log.Debug("delivery answered",
 		"event", event.ID,
 		"type", event.Type,
