@@ -170,7 +170,12 @@ func (s *Service) counterMetrics() []console.Metric {
 			"Requests to Ordergroove since the start, retries included, by outcome.",
 			"outcome", string(outcome), s.client.Calls(outcome)))
 	}
-	return all
+	return append(all, console.Metric{
+		Name:    "termed_shipments_total",
+		Help:    "Shipments of terms that this process has recorded since the start: API calls per shipment are the economy.",
+		Counter: true,
+		Value:   float64(s.store.ShipmentsRecorded()),
+	})
 }
 
 func (s *Service) backlogMetrics(ctx context.Context) ([]console.Metric, error) {

@@ -23,8 +23,8 @@ import (
 // A running shop is copied there and back: the same subscriptions, the same inbox, the same journal, and the work
 // continues.
 func TestCopy(t *testing.T) {
-	ways := map[string]func(*testing.T) string{
-		"SQLite to SQLite":     func(t *testing.T) string { return filepath.Join(t.TempDir(), "second.db") },
+	ways := map[string]func(testing.TB) string{
+		"SQLite to SQLite":     func(t testing.TB) string { return filepath.Join(t.TempDir(), "second.db") },
 		"SQLite to PostgreSQL": newPostgres,
 	}
 	for name, way := range ways {
@@ -126,7 +126,7 @@ func copyAll(t *testing.T, from, to, emptyTarget string) ([]store.Copied, error)
 }
 
 // shop makes a database with one subscription and one event, of a service that was stopped.
-func shop(t *testing.T, where, subscription string) {
+func shop(t testing.TB, where, subscription string) {
 	t.Helper()
 	s := open(t, where)
 	record(t, s, "e-"+subscription, enrolled(subscription), 1)
@@ -159,8 +159,8 @@ func content(t *testing.T, kind, where string) map[string][]string {
 // TestCopyWrongSource says that a source that does not exist, or holds something else, changes nothing anywhere: not in
 // a target that is to be emptied, and not beside the source.
 func TestCopyWrongSource(t *testing.T) {
-	write := func(name, text string) func(*testing.T) string {
-		return func(t *testing.T) string {
+	write := func(name, text string) func(testing.TB) string {
+		return func(t testing.TB) string {
 			where := filepath.Join(t.TempDir(), name)
 			if err := os.WriteFile(where, []byte(text), 0o600); err != nil {
 				t.Fatal(err)
@@ -168,8 +168,8 @@ func TestCopyWrongSource(t *testing.T) {
 			return where
 		}
 	}
-	foreign := func(statements ...string) func(*testing.T) string {
-		return func(t *testing.T) string {
+	foreign := func(statements ...string) func(testing.TB) string {
+		return func(t testing.TB) string {
 			where := filepath.Join(t.TempDir(), "foreign.db")
 			db := openRaw(t, "SQLite", where)
 			defer db.Close()
@@ -182,10 +182,10 @@ func TestCopyWrongSource(t *testing.T) {
 		}
 	}
 	sources := map[string]struct {
-		where func(*testing.T) string
+		where func(testing.TB) string
 		want  error
 	}{
-		"missing": {func(t *testing.T) string { return filepath.Join(t.TempDir(), "typo.db") }, store.ErrNoDatabase},
+		"missing": {func(t testing.TB) string { return filepath.Join(t.TempDir(), "typo.db") }, store.ErrNoDatabase},
 		"empty":   {write("empty.db", ""), store.ErrNotOurs},
 		"text":    {write("notes.txt", "not a database, but longer than 16 bytes"), store.ErrNotOurs},
 		"foreign": {foreign(`create table songs (name text)`), store.ErrNotOurs},
@@ -197,7 +197,7 @@ func TestCopyWrongSource(t *testing.T) {
 			store.ErrNotOurs,
 		},
 		"empty PostgreSQL": {newPostgres, store.ErrNotOurs},
-		"older": {func(t *testing.T) string {
+		"older": {func(t testing.TB) string {
 			where := filepath.Join(t.TempDir(), "older.db")
 			shop(t, where, "s9")
 			db := openRaw(t, "SQLite", where)
@@ -207,7 +207,7 @@ func TestCopyWrongSource(t *testing.T) {
 			}
 			return where
 		}, store.ErrOldSchema},
-		"newer": {func(t *testing.T) string {
+		"newer": {func(t testing.TB) string {
 			where := filepath.Join(t.TempDir(), "newer.db")
 			shop(t, where, "s9")
 			db := openRaw(t, "SQLite", where)

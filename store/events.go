@@ -23,7 +23,7 @@ func dueOf(d *ledger.Event) *int64 {
 
 // Append files an event and says whether it is new. Without an error it is committed and synced.
 func (s *Store) Append(ctx context.Context, e ledger.Event) (fresh bool, err error) {
-	fresh, err = s.writer.file(ctx, &e)
+	fresh, err = s.inbox.file(ctx, &e)
 	if err != nil {
 		return false, wrap("filing an event", err)
 	}
@@ -49,7 +49,7 @@ func (s *Store) quarantineConflict(ctx context.Context, e ledger.Event) error {
 	sum := sha256.Sum256(e.Body)
 	e.ID += " sha256:" + hex.EncodeToString(sum[:])
 	e.Status = ledger.EventQuarantined
-	_, err = s.writer.file(ctx, &e)
+	_, err = s.inbox.file(ctx, &e)
 	return wrap("filing a conflicting event", err)
 }
 
@@ -133,13 +133,12 @@ func (s *Store) OrderRead(ctx context.Context, order string) (bool, error) {
 // SettleEvent records what became of an event, together with its facts: one transaction, so that an event is done
 // exactly when its facts are recorded.
 func (s *Store) SettleEvent(ctx context.Context, e ledger.Event, v ledger.Settlement) error {
-	var news bool
+	var r recorder
 	err := s.writer.change(ctx, v.Facts.Subscriptions(), func(tx *sqlx.Tx) error {
-		r := recorder{dialect: s.dialect, tx: tx, at: v.At}
+		r = recorder{dialect: s.dialect, tx: tx, at: v.At}
 		if err := r.record(v.Facts); err != nil {
 			return err
 		}
-		news = r.news
 		status := settledStatus(v, r.ours)
 		reason := ""
 		if status == ledger.EventIgnored {
@@ -155,8 +154,8 @@ func (s *Store) SettleEvent(ctx context.Context, e ledger.Event, v ledger.Settle
 		}
 		return linkEvent(tx, e, v.Facts.Subscriptions())
 	})
-	if err == nil && news {
-		signal(s.subscriptionsDue)
+	if err == nil {
+		s.recorded(r)
 	}
 	return wrap("settling event "+e.ID, err)
 }

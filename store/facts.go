@@ -20,6 +20,15 @@ type recorder struct {
 	priority ledger.Priority // of what becomes due
 	ours     bool            // a fact was about a subscription of ours, known already or not
 	news     bool            // a subscription became due
+	shipped  int64           // how many shipments are new
+}
+
+// recorded takes note of what a committed transaction recorded.
+func (s *Store) recorded(r recorder) {
+	s.shipments.Add(r.shipped)
+	if r.news {
+		signal(s.subscriptionsDue)
+	}
 }
 
 func (r *recorder) record(f ledger.Facts) error {
@@ -177,6 +186,7 @@ func (r *recorder) ship(s counter.Shipment) error {
 	if err != nil || !fresh {
 		return err
 	}
+	r.shipped++
 	if _, err := assign(r.tx, s.Subscription); err != nil {
 		return err
 	}

@@ -19,6 +19,9 @@ import (
 	"github.com/termed/termed/ledger"
 )
 
+// inboxLoops is how many batches of new events are on their way at once: while one is synced, the next are sent.
+const inboxLoops = 4
+
 func openPostgres(ctx context.Context, o Options) (*Store, error) {
 	db, err := connectPostgres(ctx, o.Database)
 	if err != nil {
@@ -38,6 +41,7 @@ func openPostgres(ctx context.Context, o Options) (*Store, error) {
 	s := &Store{
 		reads:  db,
 		writer: newWriter(db, appendPostgres, lockPostgres),
+		inbox:  newWriter(db, appendPostgres, lockPostgres),
 		dialect: dialect{
 			skipLocked: "for update skip locked",
 			lockRow:    "for update",
@@ -67,8 +71,9 @@ func postgresName(address string) string {
 }
 
 // connectPostgres opens a pool that leaves no state in a session between two transactions, so that a pooler in
-// transaction mode may stand in between: no statement is prepared under a name. An address that asks for another
-// default_query_exec_mode has its way.
+// transaction mode may stand in between: no statement is prepared under a name. What a statement takes and answers is
+// asked once and remembered, so that bodies go in binary; an error forgets it, and so does what a migration changes.
+// An address that asks for another default_query_exec_mode has its way.
 func connectPostgres(ctx context.Context, address string) (*sqlx.DB, error) {
 	c, err := pgx.ParseConfig(address)
 	if err != nil {
@@ -76,7 +81,7 @@ func connectPostgres(ctx context.Context, address string) (*sqlx.DB, error) {
 	}
 	if !strings.Contains(address, "default_query_exec_mode") {
 		// safeguard: no-session-statements
-		c.DefaultQueryExecMode = pgx.QueryExecModeExec
+		c.DefaultQueryExecMode = pgx.QueryExecModeCacheDescribe
 	}
 	db := sqlx.NewDb(stdlib.OpenDB(*c), "pgx")
 	db.SetMaxOpenConns(10)

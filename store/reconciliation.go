@@ -157,15 +157,13 @@ func list(tx *sqlx.Tx, listed []ledger.Listed) error {
 
 // RecordFacts records facts that no event announced: they were found by asking.
 func (s *Store) RecordFacts(ctx context.Context, f ledger.Facts, at int64) error {
-	var news bool
+	var r recorder
 	err := s.writer.change(ctx, f.Subscriptions(), func(tx *sqlx.Tx) error {
-		r := recorder{dialect: s.dialect, tx: tx, at: at}
-		err := r.record(f)
-		news = r.news
-		return err
+		r = recorder{dialect: s.dialect, tx: tx, at: at}
+		return r.record(f)
 	})
-	if err == nil && news {
-		signal(s.subscriptionsDue)
+	if err == nil {
+		s.recorded(r)
 	}
 	return wrap("recording what was found", err)
 }

@@ -51,7 +51,7 @@ func columnsOf(t *testing.T, kind string, db *sqlx.DB) []column {
 }
 
 // openRaw opens a database without the store.
-func openRaw(t *testing.T, kind, where string) *sqlx.DB {
+func openRaw(t testing.TB, kind, where string) *sqlx.DB {
 	t.Helper()
 	driver := "pgx"
 	if kind == "SQLite" {
@@ -139,7 +139,7 @@ func TestCreatesNothing(t *testing.T) {
 			t.Errorf("Open with %v left %v, %v", how, left, err)
 		}
 	}
-	empty := map[string]func(*testing.T) string{"SQLite": emptyFile, "PostgreSQL": newPostgres}
+	empty := map[string]func(testing.TB) string{"SQLite": emptyFile, "PostgreSQL": newPostgres}
 	for name, database := range empty {
 		t.Run(name, func(t *testing.T) {
 			where := database(t)
@@ -153,7 +153,7 @@ func TestCreatesNothing(t *testing.T) {
 	}
 }
 
-func emptyFile(t *testing.T) string {
+func emptyFile(t testing.TB) string {
 	path := filepath.Join(t.TempDir(), "empty.db")
 	if err := os.WriteFile(path, nil, 0o600); err != nil {
 		t.Fatal(err)

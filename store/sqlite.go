@@ -62,7 +62,12 @@ func openSQLite(ctx context.Context, o Options) (_ *Store, err error) {
 		return nil, err
 	}
 	reads.SetMaxOpenConns(max(4, runtime.NumCPU()))
-	s.reads, s.writer = reads, newWriter(writes, appendSQLite, nil)
+	insert, err := appendSQLite(writes)
+	if err != nil {
+		return nil, errors.Join(err, writes.Close(), reads.Close())
+	}
+	s.reads, s.writer = reads, newWriter(writes, insert, nil)
+	s.inbox = s.writer // SQLite has one writer
 	s.dialect = dialect{bodyHas: `instr(%s, cast(? as blob)) > 0`, copyInto: "vacuum into ?"}
 	if o.Serve {
 		return s, releaseAll(ctx, writes)
@@ -177,27 +182,30 @@ func releaseAll(ctx context.Context, db *sqlx.DB) error {
 	return wrap("releasing events", err)
 }
 
-func appendSQLite(tx *sqlx.Tx, batch []*ledger.Event) ([]bool, error) {
+// appendSQLite files events, each by the same statement, which is prepared once: there is one connection that writes.
+func appendSQLite(db *sqlx.DB) (func(*sqlx.Tx, []*ledger.Event) ([]bool, error), error) {
 	// safeguard: unique-events
-	insert, err := tx.Preparex(`
+	insert, err := db.Preparex(`
 		insert into events (created, id, type, received, body, status, due)
 		values (?, ?, ?, ?, ?, ?, ?)
 		on conflict do nothing`)
 	if err != nil {
 		return nil, err
 	}
-	defer insert.Close()
-	fresh := make([]bool, len(batch))
-	for i, d := range batch {
-		result, err := insert.Exec(d.Created, d.ID, d.Type, d.Received, d.Body, d.Status, dueOf(d))
-		if err != nil {
-			return nil, err
+	return func(tx *sqlx.Tx, batch []*ledger.Event) ([]bool, error) {
+		here := tx.Stmtx(insert)
+		fresh := make([]bool, len(batch))
+		for i, d := range batch {
+			result, err := here.Exec(d.Created, d.ID, d.Type, d.Received, d.Body, string(d.Status), dueOf(d))
+			if err != nil {
+				return nil, err
+			}
+			n, err := result.RowsAffected()
+			if err != nil {
+				return nil, err
+			}
+			fresh[i] = n == 1
 		}
-		n, err := result.RowsAffected()
-		if err != nil {
-			return nil, err
-		}
-		fresh[i] = n == 1
-	}
-	return fresh, nil
+		return fresh, nil
+	}, nil
 }

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"sync/atomic"
 
 	"github.com/jmoiron/sqlx"
 )
@@ -65,11 +66,13 @@ type Options struct {
 type Store struct {
 	reads     *sqlx.DB
 	dialect   dialect
-	writer    *writer
+	writer    *writer // of all but new events: one transaction at a time
+	inbox     *writer // of new events
 	lock      io.Closer
 	heartbeat *heartbeat
 	tokens    string   // what the tokens of our leases begin with
 	discard   []string // files that Close removes
+	shipments atomic.Int64
 
 	// One place each: a wake-up that finds one waiting changes nothing.
 	eventsDue        chan struct{}
@@ -90,13 +93,17 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	s.eventsDue = make(chan struct{}, 1)
 	s.subscriptionsDue = make(chan struct{}, 1)
 	s.messagesDue = make(chan struct{}, 1)
-	go s.writer.run()
+	s.writer.start(1)
+	if s.inbox != s.writer {
+		s.inbox.start(inboxLoops)
+	}
 	return s, nil
 }
 
 // Close waits for the writes in hand and shuts the database.
 func (s *Store) Close() error {
 	s.writer.close()
+	s.inbox.close()
 	if s.heartbeat != nil {
 		s.heartbeat.Close()
 	}
@@ -125,6 +132,9 @@ func (s *Store) SubscriptionsDue() <-chan struct{} { return s.subscriptionsDue }
 // MessagesDue is signaled when notices were put into the outbox.
 func (s *Store) MessagesDue() <-chan struct{} { return s.messagesDue }
 
+// ShipmentsRecorded is how many shipments this process has recorded since it opened the database.
+func (s *Store) ShipmentsRecorded() int64 { return s.shipments.Load() }
+
 // Backlog is what is still to be done, at any time.
 type Backlog struct {
 	Events        int `db:"events" json:"events"`
@@ -143,56 +153,6 @@ func (s *Store) Backlog(ctx context.Context) (Backlog, error) {
 		         and e.number = (select max(number) from enrollments where subscription = s.id)
 		        where s.due is not null and (e.state not in ('attention', 'throttled') or s.attempts = 0)) as subscriptions`)
 	return b, wrap("counting the backlog", err)
-}
-
-// Prune forgets events that are settled, orders read, and notices delivered, longer ago than before, at most n of each,
-// and says how many events went. Shipments and the journal are for ever.
-func (s *Store) Prune(ctx context.Context, before int64, n int) (int64, error) {
-	var gone int64
-	err := s.writer.do(ctx, func(tx *sqlx.Tx) error {
-		result, err := tx.Exec(tx.Rebind(`
-			delete from events
-			where (created, id) in (
-				select created, id
-				from events
-				where received < ? and status in ('done', 'ignored')
-				limit ?)`), before, n)
-		if err != nil {
-			return err
-		}
-		if gone, err = result.RowsAffected(); err != nil {
-			return err
-		}
-		if gone > 0 {
-			if _, err = tx.Exec(`
-				delete from event_subscriptions
-				where not exists (select 1 from events e where e.created = event_subscriptions.created
-				                  and e.id = event_subscriptions.id)`); err != nil {
-				return err
-			}
-		}
-		_, err = tx.Exec(tx.Rebind(`
-			delete from orders_read
-			where order_id in (select order_id from orders_read where at < ? limit ?)`), before, n)
-		if err != nil {
-			return err
-		}
-		if _, err = tx.Exec(tx.Rebind(`delete from unexplained_ends where at < ?`), before); err != nil {
-			return err
-		}
-		if _, err = tx.Exec(tx.Rebind(`delete from actions where finished between 1 and ?`), before); err != nil {
-			return err
-		}
-		_, err = tx.Exec(tx.Rebind(`
-			delete from messages
-			where (id, endpoint) in (select id, endpoint from messages where created < ? and status = 'delivered' limit ?)`),
-			before, n)
-		return err
-	})
-	if err != nil {
-		return 0, wrap("pruning events", err)
-	}
-	return gone, nil
 }
 
 // Backup writes a consistent copy of a SQLite database to a new file, while others go on using it.

@@ -29,12 +29,12 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 const postgresVariable = "TERMED_TEST_POSTGRES"
 
 // databases are what every test of the conformance suite runs on. Each gives a new, empty database.
-var databases = map[string]func(*testing.T) string{
-	"SQLite":     func(t *testing.T) string { return filepath.Join(t.TempDir(), "termed ?#%.db") },
+var databases = map[string]func(testing.TB) string{
+	"SQLite":     func(t testing.TB) string { return filepath.Join(t.TempDir(), "termed ?#%.db") },
 	"PostgreSQL": newPostgres,
 }
 
-func newPostgres(t *testing.T) string {
+func newPostgres(t testing.TB) string {
 	server := os.Getenv(postgresVariable)
 	if server == "" {
 		t.Skipf("PostgreSQL: set %s to postgres://user@host/database", postgresVariable)
@@ -76,7 +76,7 @@ func conform(t *testing.T, test func(t *testing.T, s *store.Store)) {
 	}
 }
 
-func open(t *testing.T, database string) *store.Store {
+func open(t testing.TB, database string) *store.Store {
 	t.Helper()
 	s, err := store.Open(t.Context(), store.Options{Database: database, Serve: true})
 	if err != nil {
@@ -145,7 +145,7 @@ func shipped(shipments ...counter.Shipment) ledger.Facts {
 }
 
 // record files an event and settles it with facts.
-func record(t *testing.T, s *store.Store, id string, f ledger.Facts, at int64) {
+func record(t testing.TB, s *store.Store, id string, f ledger.Facts, at int64) {
 	t.Helper()
 	d := event(id, at)
 	if _, err := s.Append(t.Context(), d); err != nil {
@@ -157,7 +157,7 @@ func record(t *testing.T, s *store.Store, id string, f ledger.Facts, at int64) {
 }
 
 // claim takes leases on what is due and fails unless there are as many as wanted.
-func claim(t *testing.T, s *store.Store, at int64, want int) []ledger.Lease {
+func claim(t testing.TB, s *store.Store, at int64, want int) []ledger.Lease {
 	t.Helper()
 	leases, err := s.Claim(t.Context(), at, at+1000, 100, 100)
 	if err != nil {

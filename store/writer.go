@@ -21,9 +21,9 @@ const (
 	maxRetries    = 5 // of a batch that failed because of another instance's transaction
 )
 
-// writer owns the one write connection of this process. Whoever wants to write puts a job on its queue and waits; it
-// takes what is there, commits once, and wakes all of them: concurrent deliveries share one synced commit, and while
-// one commit is being synced the next batch gathers by itself.
+// writer writes what is on its queue: whoever wants to write puts a job there and waits. A loop takes what is there,
+// commits once, and wakes all of them: concurrent deliveries share one synced commit, and while one commit is being
+// synced the next batch gathers by itself.
 type writer struct {
 	db           *sqlx.DB
 	appendEvents func(*sqlx.Tx, []*ledger.Event) ([]bool, error)
@@ -107,8 +107,19 @@ func (w *writer) close() {
 	<-w.stopped
 }
 
+// start begins to write, with so many transactions at once.
+func (w *writer) start(loops int) {
+	var running sync.WaitGroup
+	for range loops {
+		running.Go(w.run)
+	}
+	go func() {
+		running.Wait()
+		close(w.stopped)
+	}()
+}
+
 func (w *writer) run() {
-	defer close(w.stopped)
 	for {
 		select {
 		case first := <-w.queue:
