@@ -22,8 +22,11 @@ stories: ## run the stories of testdata/script, and print them
 load: ## run 250 subscriptions against the real process, and print the API calls per shipment
 	go test ./cmd/termed -run TestLoad250 -v
 
-bench: ## measure the receiver: one durably stored event, without sockets
-	go test ./webhook -run '^$$' -bench Delivery -benchtime 3s
+bench: ## measure the parts: verify, parse, decide, merge, store (PostgreSQL: TERMED_TEST_POSTGRES), receive without sockets
+	go test ./ordergroove ./counter ./store ./webhook -run '^$$' -bench 'Verify|Parse|ExtraData|Decide|Append|Settle|Delivery'
+
+bench-process: ## measure the built binary over HTTP, and write docs/performance.md (ten minutes; TERMED_TEST_POSTGRES)
+	go run ./cmd/bench -write
 
 soak: ## run everything at random for ten minutes (TERMED_SOAK=1h TERMED_SEED=7 make soak)
 	TERMED_SOAK=$${TERMED_SOAK:-10m} go test ./cmd/termed -run TestSoak -v -count=1 -timeout 0

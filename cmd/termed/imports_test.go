@@ -21,6 +21,7 @@ var arrows = map[string][]string{
 		"ordergroove/sim", "service",
 		"service/demo", "store", "testdata", "webhook",
 	},
+	"cmd/bench":       {"ordergroove", "ordergroove/sim", "service", "testdata"},
 	"cmd/faultmatrix": {},
 	"service": {
 		"cancelapp", "cancelapp/agent", "cancelapp/reconcile", "config", "console", "console/access", "counter",

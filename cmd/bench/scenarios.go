@@ -1,0 +1,196 @@
+package main
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/termed/termed/ordergroove/sim"
+	"github.com/termed/termed/service"
+)
+
+// perMinute is the default of requests_per_minute.
+const perMinute = 5400
+
+// running is termed on a SQLite database of its own, beside a simulated shop.
+type running struct {
+	*process
+	shop     *shop
+	database string
+}
+
+// onSQLite measures termed on a new database, and stops it.
+func (b *bench) onSQLite(ctx context.Context, perMinute int, measure func(*running) error) error {
+	shop, err := openShop()
+	if err != nil {
+		return err
+	}
+	defer shop.server.Close()
+	r := &running{shop: shop}
+	if r.database, err = b.newSQLite(); err != nil {
+		return err
+	}
+	if r.process, err = b.termed(ctx, shop, r.database, perMinute); err != nil {
+		return err
+	}
+	err = measure(r)
+	return errors.Join(err, r.stop())
+}
+
+// growth fills a database by deliveries and measures as it fills, and after a new start.
+func (b *bench) growth(ctx context.Context) error {
+	return b.onSQLite(ctx, perMinute, func(r *running) error {
+		if err := b.fill(ctx, r); err != nil {
+			return err
+		}
+		if err := r.stop(); err != nil {
+			return err
+		}
+		var err error
+		if r.process, err = b.termed(ctx, r.shop, r.database, perMinute); err != nil {
+			return err
+		}
+		time.Sleep(5 * time.Second)
+		table := b.page.section("Start with that database, and idle", "", "from start to listening", "memory after 5 s")
+		table.add(milliseconds(r.started), megabytes(r.status("VmRSS")))
+		return nil
+	})
+}
+
+// fill measures the same load again and again, on one database.
+func (b *bench) fill(ctx context.Context, r *running) error {
+	body, err := recorded("order.success", "product.update")
+	if err != nil {
+		return err
+	}
+	table := b.page.section(fmt.Sprintf("Growth to %d events, SQLite", b.events),
+		"The same load, on one database; then a new start.\n",
+		"events stored", "deliveries a second", "p50", "p99", "CPU a delivery", "database")
+	load := offer{connections: connections, time: b.time, body: body}
+	for stored := 0; stored < b.events; {
+		result, cost, err := r.measure(ctx, load)
+		if err != nil {
+			return err
+		}
+		stored += result.deliveries
+		info, err := os.Stat(r.database)
+		if err != nil {
+			return err
+		}
+		table.add(append(append([]string{fmt.Sprint(stored)}, speed(result, cost)...), megabytes(info.Size()))...)
+	}
+	return nil
+}
+
+// flood opens connections that each send an unsigned megabyte.
+func (b *bench) flood(ctx context.Context) error {
+	return b.onSQLite(ctx, perMinute, func(r *running) error {
+		const senders = 2000
+		table := b.page.section(
+			fmt.Sprintf("A flood: %d connections, each sends a megabyte that nobody signed", senders), "",
+			"answered", "memory before", "memory at most")
+		before := r.status("VmHWM")
+		answered, err := floodWith(ctx, r.webhooks, senders)
+		if err != nil {
+			return err
+		}
+		table.add(answered, megabytes(before), megabytes(r.status("VmHWM")))
+		return nil
+	})
+}
+
+// burst offers more than a shop ever sends while the workers are busy with it.
+func (b *bench) burst(ctx context.Context) error {
+	body, err := recorded("subscription.change_frequency", "subscription.change_frequency")
+	if err != nil {
+		return err
+	}
+	load := offer{connections: connections, time: 6 * b.time, body: body, perSecond: 10_000}
+	table := b.page.section(
+		fmt.Sprintf("A burst: %d deliveries a second for %s, while workers process them", load.perSecond, load.time), "",
+		"deliveries a second", "p50", "p99", "CPU a delivery, with its processing", "not stored", "memory at most")
+	return b.onSQLite(ctx, perMinute, func(r *running) error {
+		result, cost, err := r.measure(ctx, load)
+		if err != nil {
+			return err
+		}
+		lost, err := missing(ctx, r.database, result)
+		if err != nil {
+			return err
+		}
+		table.add(append(speed(result, cost), fmt.Sprint(lost+result.refused), megabytes(cost.memory))...)
+		return nil
+	})
+}
+
+// missing is how many deliveries were accepted and are not in the database.
+func missing(ctx context.Context, database string, of offered) (int, error) {
+	db, err := sql.Open("sqlite", "file:"+filepath.ToSlash(database)+"?mode=ro")
+	if err != nil {
+		return 0, err
+	}
+	defer db.Close()
+	var stored int
+	err = db.QueryRowContext(ctx, `select count(*) from events`).Scan(&stored)
+	return of.deliveries - of.refused - stored, err
+}
+
+// backlog lets new subscriptions wait, and measures how much of the call limit is used to work them off.
+func (b *bench) backlog(ctx context.Context) error {
+	const limit, subscriptions = 6000, 1500
+	table := b.page.section("A backlog: the API takes 80 ms, and allows 6,000 calls a minute", "",
+		"subscriptions", "API calls", "took", "calls a minute", "of the limit")
+	return b.onSQLite(ctx, limit, func(r *running) error {
+		r.shop.Break(sim.Fault{Delay: 80 * time.Millisecond, OnlyDelay: true})
+		for i := range subscriptions {
+			if _, err := r.shop.Subscribe(sim.NewSubscription{Customer: fmt.Sprint(i), Product: "SIX"}); err != nil {
+				return err
+			}
+		}
+		sender := sim.Sender{URL: r.webhooks, Keys: []string{webhookKey}}
+		begin := time.Now()
+		if err := sender.SendAll(ctx, r.shop.Take(), connections); err != nil {
+			return err
+		}
+		if err := service.WaitIdle(ctx, r.console); err != nil {
+			return err
+		}
+		took, calls := time.Since(begin), len(r.shop.Calls())
+		rate := float64(calls) / took.Minutes()
+		table.add(fmt.Sprint(subscriptions), fmt.Sprint(calls), fmt.Sprintf("%.1f s", took.Seconds()),
+			fmt.Sprintf("%.0f", rate), fmt.Sprintf("%.2f", rate/limit))
+		return nil
+	})
+}
+
+// callsPerShipment runs whole terms with duplicates and disorder.
+func (b *bench) callsPerShipment(ctx context.Context) error {
+	const limit = 600_000 // none
+	load := sim.Load{
+		Subscriptions: 1000,
+		Products:      []sim.Product{{SKU: "GIFT", OrdersDue: 2}, {SKU: "SIX", OrdersDue: 5}},
+		Duplicates:    0.25,
+		Disorder:      0.33,
+		Seed:          7,
+		WaitPerRound:  true,
+	}
+	table := b.page.section("API calls: whole terms, a quarter of all events sent twice and a third late", "",
+		"subscriptions", "shipments", "reads", "writes", "calls a shipment", "wrong at the end")
+	return b.onSQLite(ctx, limit, func(r *running) error {
+		sender := &sim.Sender{URL: r.webhooks, Keys: []string{webhookKey}}
+		report, err := load.Run(ctx, r.shop.Simulator, sender, func(ctx context.Context) error {
+			return service.WaitIdle(ctx, r.console)
+		})
+		if err != nil {
+			return err
+		}
+		table.add(fmt.Sprint(report.Subscriptions), fmt.Sprint(report.Shipments), fmt.Sprint(report.Reads),
+			fmt.Sprint(report.Writes), fmt.Sprintf("%.2f", float64(report.Calls)/float64(max(1, report.Shipments))),
+			fmt.Sprint(len(report.Violations)))
+		return nil
+	})
+}
