@@ -150,13 +150,13 @@ func TestLowLimit(t *testing.T) {
 				for range 12 {
 					gifts = append(gifts, b.Gift())
 				}
-				need := time.Duration(3*len(gifts)*60/perMinute) * time.Second // GET, items and PATCH for each
+				need := time.Duration(2*len(gifts)*60/perMinute) * time.Second // GET and PATCH for each
 				b.RightWithin(need+need/10+15*time.Second, 2, gifts...)
 				if err := b.App.Ready(); err != nil {
 					t.Errorf("Ready = %v", err)
 				}
-				if calls := len(b.Sim.Calls()); calls != 3*len(gifts) {
-					t.Errorf("%d calls, want %d", calls, 3*len(gifts))
+				if calls := len(b.Sim.Calls()); calls != 2*len(gifts) {
+					t.Errorf("%d calls, want %d", calls, 2*len(gifts))
 				}
 				b.Settle()
 			})

@@ -205,6 +205,7 @@ func TestNotificationOfShipmentFoundByFirstSync(t *testing.T) {
 				sub := b.New(sim.NewSubscription{Product: "GIFT-3MO", Silent: !announced, ExtraData: []byte("null")})
 				creation := b.Sim.Take()
 				b.PlaceUnannounced(sub)
+				time.Sleep(11 * time.Minute) // no longer just created
 				want := []string{counter.LastShipmentNext}
 				if announced {
 					want = []string{counter.TermStarted, counter.TermShipment, counter.LastShipmentNext}

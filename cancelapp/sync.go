@@ -251,6 +251,7 @@ func (s *subscriptionSync) observed(term counter.Term) counter.Observed {
 		Extra:         map[string]string{},
 		Broken:        s.broken,
 		Recounted:     s.recounted,
+		JustCreated:   s.justCreated(),
 		Previous:      s.previous,
 		Restored:      s.isRestored(),
 		Respelled:     s.sub.RespelledAt != 0 && s.now()-s.sub.RespelledAt < day.Milliseconds(),
@@ -268,6 +269,19 @@ func (s *subscriptionSync) observed(term counter.Term) counter.Observed {
 		}
 	}
 	return o
+}
+
+// withoutOrders is how old a subscription may be to have no order that we could have missed: the first one that recurs
+// is a day after the checkout at the earliest (contract, section 1), and one that somebody has sent at once is
+// announced.
+const withoutOrders = 10 * time.Minute
+
+// justCreated says whether the subscription's creation was announced, a moment ago by both clocks.
+func (s *subscriptionSync) justCreated() bool {
+	age := s.now() - s.sub.CreatedAt
+	// safeguard: just-created
+	return s.sub.Number == 1 && s.sub.OpenedBy == counter.OpenedByCreation &&
+		age > -withoutOrders.Milliseconds() && age < withoutOrders.Milliseconds()
 }
 
 // settle takes the plan's state for the subscription's own.

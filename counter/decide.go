@@ -95,8 +95,10 @@ func desired(term Term, e Enrollment, o Observed) Plan {
 	// safeguard: older-counter
 	case counter.kind == number && !e.HasSent(counter.n):
 		return decideUnknown(e, o, counter.n)
-	// Nothing is written for the first time before the orders that we may have missed are known.
-	case counter.kind == missing && e.IsNew() && !o.Recounted:
+	// Nothing is written for the first time before the orders that we may have missed are known. There are none where
+	// its creation was announced just now.
+	// safeguard: first-look
+	case counter.kind == missing && e.IsNew() && !o.Recounted && !o.JustCreated:
 		return recount(e, "orders may have been placed before we knew of it")
 	}
 	return decideDesired(term, e, o, counter)

@@ -91,16 +91,17 @@ func observed(counterJSON string, changes ...func(*counter.Observed)) counter.Ob
 	return o
 }
 
-func recounted(o *counter.Observed) { o.Recounted = true }
-func restored(o *counter.Observed)  { o.Recounted, o.Restored = true, true }
-func respelled(o *counter.Observed) { o.Respelled = true }
-func refused(o *counter.Observed)   { o.WriteRefused = "Too large." }
-func notLive(o *counter.Observed)   { o.Live = false }
-func hidden(o *counter.Observed)    { o.Extra["hide"] = "true" }
-func broken(o *counter.Observed)    { o.Broken = true }
-func untermed(o *counter.Observed)  { o.SKU, o.Termed = "COFFEE", false }
-func unlisted(o *counter.Observed)  { o.Termed = false }
-func swapped(o *counter.Observed)   { o.SKU = "GIFT-DECAF" }
+func recounted(o *counter.Observed)   { o.Recounted = true }
+func justCreated(o *counter.Observed) { o.JustCreated = true }
+func restored(o *counter.Observed)    { o.Recounted, o.Restored = true, true }
+func respelled(o *counter.Observed)   { o.Respelled = true }
+func refused(o *counter.Observed)     { o.WriteRefused = "Too large." }
+func notLive(o *counter.Observed)     { o.Live = false }
+func hidden(o *counter.Observed)      { o.Extra["hide"] = "true" }
+func broken(o *counter.Observed)      { o.Broken = true }
+func untermed(o *counter.Observed)    { o.SKU, o.Termed = "COFFEE", false }
+func unlisted(o *counter.Observed)    { o.Termed = false }
+func swapped(o *counter.Observed)     { o.SKU = "GIFT-DECAF" }
 func prepaid(b string) func(*counter.Observed) {
 	return func(o *counter.Observed) { o.Prepaid, o.RenewalBehavior = true, b }
 }
@@ -167,6 +168,10 @@ func TestDecide(t *testing.T) {
 		},
 
 		{"new: orders may have been placed before we knew", subscribed(enrolled), observed(""), "recount", counter.Enrolled},
+		{
+			"just created: nothing can have been placed", subscribed(enrolled), observed("", justCreated),
+			write(`fulfillment_counter="2"`, `termed="true"`), counter.Active,
+		},
 		{
 			"new", subscribed(enrolled), observed("", recounted), write(`fulfillment_counter="2"`, `termed="true"`),
 			counter.Active,

@@ -24,6 +24,10 @@ type Observed struct {
 	Broken    bool              // extra_data is not an object: nothing can be added without losing what it is
 	Recounted bool              // the placed orders were asked for in this sync and are recorded
 
+	// JustCreated says that its creation was announced, and is so recent that an order placed since is still on its way to
+	// us, or just as likely to be missed by asking now.
+	JustCreated bool
+
 	Previous Enrollment // the one before a new one; the zero value: there is none
 
 	// Restored says that the recount found orders that our own database should have known: it was brought back from a

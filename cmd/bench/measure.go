@@ -28,6 +28,7 @@ ordergroove:
   api_key: ${ORDERGROOVE_API_KEY}
   webhook_keys: [ "${ORDERGROOVE_WEBHOOK_KEY}" ]
   requests_per_minute: %d
+brake: { ends_per_hour: 100000 } # of those complete at first sight: months of orders are placed within a minute
 terms:
   - { name: Gift, skus: [GIFT], shipments: 3 }
   - { name: Program, skus: [SIX], shipments: 6 }

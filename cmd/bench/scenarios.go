@@ -141,7 +141,7 @@ func missing(ctx context.Context, database string, of offered) (int, error) {
 
 // backlog lets new subscriptions wait, and measures how much of the call limit is used to work them off.
 func (b *bench) backlog(ctx context.Context) error {
-	const limit, subscriptions = 6000, 1500
+	const limit, subscriptions = 6000, 3000
 	table := b.page.section("A backlog: the API takes 80 ms, and allows 6,000 calls a minute", "",
 		"subscriptions", "API calls", "took", "calls a minute", "of the limit")
 	return b.onSQLite(ctx, limit, func(r *running) error {

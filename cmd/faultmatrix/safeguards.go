@@ -86,6 +86,11 @@ var safeguards = []safeguard{
 		"older-counter", "an older counter written back is not followed",
 		as(`counter.kind == number && counter.n != e.Remaining()`), "./counter",
 	},
+	{"first-look", "orders that were missed are known before the first write", never, "./counter -run TestDecide"},
+	{
+		"just-created", "only what was created a moment ago has no orders", as(`true`),
+		"./cancelapp -run TestNotificationOfShipmentFoundByFirstSync",
+	},
 	{
 		"edit-is-difference", "an edit is a difference from what was written last", as(`asCounted`),
 		"./counter -run TestDecide",
