@@ -215,7 +215,7 @@ func TestConsoleInABrowser(t *testing.T) {
 		for _, width := range []int64{360, 1280} {
 			b.size(width, theme)
 			b.open("/subscriptions/" + program.ID)
-			b.do(chromedp.WaitReady("#remote a[hx-get]"), chromedp.WaitVisible(`//td[contains(text(), "15 % off")]`))
+			b.do(chromedp.WaitReady("#remote a[hx-get]"), chromedp.WaitVisible(`//*[contains(text(), "applied: 15 % off")]`))
 			b.check("adjusted")
 		}
 	}

@@ -62,6 +62,13 @@ func (s *Store) OpenAdjustments(ctx context.Context, subscription string) ([]led
 	return adjustments(ctx, s.reads, `where subscription = ? and open = 1 order by created, id`, subscription)
 }
 
+// AdjustmentsOf returns what was done to an order, or may have been, in the order in which it was asked for.
+func (s *Store) AdjustmentsOf(ctx context.Context, subscription, order string) ([]ledger.Adjustment, error) {
+	return adjustments(ctx, s.reads, `
+		where subscription = ? and order_id = ? and status in ('applied', 'attention')
+		order by created, id`, subscription, order)
+}
+
 // Adjustment returns one adjustment, or ledger.ErrUnknownAdjustment.
 func (s *Store) Adjustment(ctx context.Context, subscription, id string) (ledger.Adjustment, error) {
 	return s.oneAdjustment(ctx, `where subscription = ? and id = ?`, subscription, id)

@@ -324,6 +324,10 @@ func (a *Agent) Forecast(ctx context.Context, sub counter.Subscription) ([]sched
 	if err != nil {
 		return nil, err
 	}
+	done, err := a.store.AdjustmentsOf(ctx, sub.ID, u.Order.ID)
+	if err != nil {
+		return nil, err
+	}
 	rules := a.app.Rules()
 	f := schedule.Forecast{
 		Settings: rules.Schedule,
@@ -336,6 +340,10 @@ func (a *Agent) Forecast(ctx context.Context, sub counter.Subscription) ([]sched
 	}
 	for _, item := range u.Own(sub.ID) {
 		f.NextSKU = item.Product
+	}
+	for _, adjustment := range done {
+		unsure := adjustment.Status == ledger.AdjustmentAttention
+		f.Applied = append(f.Applied, schedule.Applied{Action: adjustment.Spec.Action, Unsure: unsure})
 	}
 	for _, adjustment := range open {
 		f.Planned = append(f.Planned, schedule.Planned{ID: adjustment.ID, Spec: adjustment.Spec, Slot: adjustment.Slot})

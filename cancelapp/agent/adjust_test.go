@@ -652,6 +652,7 @@ func TestAdjustCompletesAddress(t *testing.T) {
 func TestForecast(t *testing.T) {
 	runProgram(t, func(d *scene) {
 		for matcher, action := range map[string]string{
+			`{"type": "CYCLE", "shipment": 3}`: fifteen,
 			`{"type": "CYCLE", "shipment": 4}`: skipOrder,
 			`{"type": "CYCLE", "shipment": 5}`: pickle,
 		} {
@@ -670,13 +671,16 @@ func TestForecast(t *testing.T) {
 			for _, p := range e.Adjustments {
 				line += " " + string(p.Spec.Action.Type)
 			}
+			for _, a := range e.Applied {
+				line += fmt.Sprintf(" applied %s unsure %v", a.Action.Type, a.Unsure)
+			}
 			if e.Last {
 				line += " last"
 			}
 			lines = append(lines, line)
 		}
 		want := []string{
-			"3 2000-02-01 SIX",
+			"3 2000-02-01 SIX applied APPLY_DISCOUNT unsure false",
 			"0 2000-03-01 SIX SKIP_ORDER",
 			"4 2000-04-01 SIX",
 			"5 2000-05-01 PICKLE UPDATE_PRODUCTS",

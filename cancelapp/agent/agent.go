@@ -56,6 +56,8 @@ type Store interface {
 	Adjustment(ctx context.Context, subscription, id string) (ledger.Adjustment, error)
 	// AdjustmentByKey returns the adjustment with an idempotency key, or ledger.ErrUnknownAdjustment.
 	AdjustmentByKey(ctx context.Context, subscription, key string) (ledger.Adjustment, error)
+	// AdjustmentsOf returns what was done to an order, or may have been, the oldest first.
+	AdjustmentsOf(ctx context.Context, subscription, order string) ([]ledger.Adjustment, error)
 	// OpenAdjustments returns a subscription's adjustments about which something is left to do, the oldest first.
 	OpenAdjustments(ctx context.Context, subscription string) ([]ledger.Adjustment, error)
 	// BodiesOf returns the bodies of a subscription's latest events.

@@ -72,6 +72,8 @@ type Expected struct {
 	Order       string   `json:"order,omitempty" doc:"where Ordergroove has made it"`
 	Date        string   `json:"date,omitempty" doc:"on which it is expected, in the shop's timezone"`
 	SKU         string   `json:"sku"`
+	Applied     []string `json:"applied" doc:"what was done to it"`
+	Unsure      []string `json:"unsure" doc:"what may have been done to it: check the order"`
 	Adjustments []string `json:"adjustments" doc:"what will be done to it"`
 	EndsTerm    bool     `json:"ends_term"`
 }
@@ -85,8 +87,17 @@ func ExpectedOf(expected []schedule.Expected) []Expected {
 			Order:       e.Order,
 			Date:        e.Date,
 			SKU:         e.SKU,
+			Applied:     []string{},
+			Unsure:      []string{},
 			Adjustments: []string{},
 			EndsTerm:    e.Last,
+		}
+		for _, a := range e.Applied {
+			list := &shown.Applied
+			if a.Unsure {
+				list = &shown.Unsure
+			}
+			*list = append(*list, a.Action.String())
 		}
 		for _, p := range e.Adjustments {
 			shown.Adjustments = append(shown.Adjustments, p.Spec.Action.String())
@@ -103,6 +114,12 @@ func (e Expected) Text() string {
 		what = fmt.Sprintf("shipment %d", e.Shipment)
 	}
 	text := fmt.Sprintf("%s, %s, %s", what, orUnknown(e.Date), e.SKU)
+	for _, a := range e.Applied {
+		text += "; applied: " + a
+	}
+	for _, a := range e.Unsure {
+		text += "; may have been applied: " + a
+	}
 	for _, a := range e.Adjustments {
 		text += "; " + a
 	}

@@ -9,6 +9,12 @@ type Planned struct {
 	Slot int // of the schedule, which the matcher's cycle was fixed to
 }
 
+// Applied is an action that was carried out on the next order.
+type Applied struct {
+	Action Action
+	Unsure bool // it may have been, or not: a person has to check
+}
+
 // Expected is an order that is still to come.
 type Expected struct {
 	Shipment    int    // of the term; 0: the order will be skipped
@@ -16,6 +22,7 @@ type Expected struct {
 	Date        string // on which it is expected, YYYY-MM-DD in the shop's timezone
 	SKU         string
 	Adjustments []Planned
+	Applied     []Applied
 	Last        bool // it ends the term
 }
 
@@ -31,6 +38,7 @@ type Forecast struct {
 	Total    int       // shipments of the term
 	After    func(time.Time) time.Time
 	Planned  []Planned
+	Applied  []Applied // to the next order
 }
 
 // maxExpected bounds a forecast: every order in it could be skipped.
@@ -47,6 +55,7 @@ func (f Forecast) Shipments() []Expected {
 		if i == 0 {
 			e.Order = f.Order
 			e.SKU = f.NextSKU
+			e.Applied = f.Applied
 		}
 		next := f.After
 		for j, p := range f.Planned {
