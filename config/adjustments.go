@@ -51,9 +51,27 @@ func (r *reader) adjustments(s section, shipments int) []schedule.Spec {
 				shipments)
 			continue
 		}
+		if code, known := r.knownCode(spec.Action); !known {
+			const path = "action.input.discountCode"
+			r.report(nodeAt(node, path), "adjustments: %s: discount_codes has no %q", path, code)
+			continue
+		}
 		specs = append(specs, spec)
 	}
 	return specs
+}
+
+// knownCode says whether discount_codes lists the code that an action gives, if it gives one.
+func (r *reader) knownCode(a schedule.Action) (code string, known bool) {
+	if a.Type != schedule.ApplyDiscount {
+		return "", true
+	}
+	discount, err := schedule.Decode[schedule.Discount](a)
+	if err != nil || discount.Source != "code" {
+		return "", true
+	}
+	_, known = r.codes[discount.Code]
+	return discount.Code, known
 }
 
 // json returns a value as JSON has it. Numbers are kept as they are spelled.

@@ -34,6 +34,7 @@ func (r *reader) config(top section) Config {
 	c.Keys = r.keys(top.section("extra_data_keys"))
 	c.Notifications = r.notifications(top.section("notifications"))
 	c.DiscountCodes = r.discountCodes(top.section("discount_codes"))
+	r.codes = c.DiscountCodes
 	c.Terms = r.terms(top, c.Keys.names())
 	top.end()
 	return c

@@ -24,7 +24,8 @@ type reader struct {
 	unchecked []string                    // the variables that have no value because there is no environment
 	problems  []Problem
 
-	withoutSecrets bool // variables of unneededKeys may be unset
+	codes          map[string]DiscountCode // that adjustments may use
+	withoutSecrets bool                    // variables of unneededKeys may be unset
 }
 
 // unneededKeys are the settings that LoadWithoutSecrets leaves empty if their variables are not set.

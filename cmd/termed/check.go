@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -63,13 +64,16 @@ func configToCheck(path string, noEnv bool, env environment) (config.Config, err
 
 // printCheck prints the length of each term and what differs from the defaults, or everything.
 func printCheck(out io.Writer, c config.Config, verbose bool) {
-	for _, term := range service.Terms(c) {
+	for i, term := range service.Terms(c) {
 		fmt.Fprintf(out, "%s\n", term.Name)
 		for _, sku := range term.SKUs {
 			fmt.Fprintf(out, "  %s\n", term.Sentence(sku))
 		}
 		if term.CancelReason != "" {
 			fmt.Fprintf(out, "  cancel reason: %s\n", term.CancelReason)
+		}
+		for _, a := range c.Terms[i].Adjustments {
+			fmt.Fprintf(out, "  %s: %s\n", a.Matcher, a.Action)
 		}
 		for _, rule := range term.Rules() {
 			if verbose || !slices.Contains(defaultRules(term), rule) {
@@ -121,6 +125,9 @@ func serviceSentences(c config.Config) []string {
 		fmt.Sprintf("settled events: kept for %s", shortDuration(c.KeepEvents)),
 		fmt.Sprintf("API: %s, at most %d requests/min", c.Ordergroove.APIURL, c.Ordergroove.RequestsPerMinute),
 		reconcileSentence(c.Reconcile),
+		"timezone: " + c.Timezone,
+		"platform: " + c.Platform,
+		"discount codes: " + orNone(discountCodes(c)),
 		fmt.Sprintf("extra_data keys: %s, %s, %s", c.Keys.Counter, c.Keys.Termed, c.Keys.Hide),
 	}
 	if origins := c.Console.FrameAncestors; len(origins) > 0 {
@@ -130,6 +137,26 @@ func serviceSentences(c config.Config) []string {
 		lines = append(lines, "console profiles: operators may read them below /debug/pprof/")
 	}
 	return append(append(lines, keySentences(c.Keys)...), notificationSentences(c.Notifications)...)
+}
+
+// discountCodes are the codes that adjustments may use, with what they give.
+func discountCodes(c config.Config) []string {
+	var codes []string
+	for _, name := range slices.Sorted(maps.Keys(c.DiscountCodes)) {
+		code := c.DiscountCodes[name]
+		text := name + " (" + code.Value
+		if code.Percent {
+			text += " %"
+		}
+		if code.Until != "" {
+			text += ", until " + code.Until
+		}
+		if !code.Active {
+			text += ", not active"
+		}
+		codes = append(codes, text+")")
+	}
+	return codes
 }
 
 // consoleSentence says where the console listens, and where browsers open it if that is somewhere else.
