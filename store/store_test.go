@@ -715,7 +715,78 @@ func TestPrune(t *testing.T) {
 		if read, err := s.OrderRead(t.Context(), "o1"); err != nil || read {
 			t.Errorf("OrderRead = %v, %v; want it deleted", read, err)
 		}
+		if _, about, err := s.EventBody(t.Context(), store.Event{Created: 100, ID: "done"}); err != nil || len(about) > 0 {
+			t.Errorf("the event that was forgotten was about %v, %v", about, err)
+		}
 	})
+}
+
+// Pruning goes on in steps, the oldest first, and each forgets as much as it is asked to.
+func TestPruneInSteps(t *testing.T) {
+	conform(t, func(t *testing.T, s *store.Store) {
+		for i := range 25 {
+			record(t, s, fmt.Sprint("e", i), enrolled("s1"), 100+int64(i))
+		}
+		for _, want := range []int64{10, 10, 4, 0} {
+			if gone, err := s.Prune(t.Context(), 100+5+24, 10); err != nil || gone != want {
+				t.Errorf("Prune = %d, %v; want %d", gone, err, want)
+			}
+		}
+		left, err := s.Events(t.Context(), store.EventFilter{Subscription: "s1"}, 100)
+		if err != nil || len(left) != 1 || left[0].ID != "e24" {
+			t.Errorf("left are %v, %v; want the youngest", left, err)
+		}
+	})
+}
+
+// Another version changes the tables while this one runs: what this one remembers of a statement is forgotten with the
+// first error, and nothing is lost.
+func TestChangedTables(t *testing.T) {
+	t.Log("FAULT | PostgreSQL: another version changes the tables of a running service | I1: nothing is lost")
+	database := newPostgres(t)
+	s := open(t, database)
+	file := func(id string) error {
+		_, err := s.Append(t.Context(), event(id, 100))
+		return err
+	}
+	work := func() (int, error) {
+		claimed, err := s.ClaimEvents(t.Context(), 1000, 2000, 10, 5)
+		return len(claimed), err
+	}
+	if err := file("e1"); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := work(); err != nil || n != 1 {
+		t.Fatalf("claimed %d, %v", n, err)
+	}
+	admin := openRaw(t, "PostgreSQL", database)
+	defer admin.Close()
+	for _, change := range []string{
+		`alter table events alter column attempts type integer, alter column received type numeric`,
+		`alter table events alter column type type varchar(200)`,
+	} {
+		if _, err := admin.Exec(change); err != nil {
+			t.Fatal(err)
+		}
+	}
+	filed := 0
+	for i := range 20 {
+		if file(fmt.Sprint("after ", i)) == nil {
+			filed++
+		}
+	}
+	if filed < 20-1 {
+		t.Errorf("%d of 20 events were stored; Ordergroove would send each of the others again", filed)
+	}
+	found := 0
+	for range 20 {
+		if n, err := work(); err == nil {
+			found += n
+		}
+	}
+	if found != filed {
+		t.Errorf("%d of %d events were claimed", found, filed)
+	}
 }
 
 func TestWakeUps(t *testing.T) {
