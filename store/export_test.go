@@ -5,6 +5,13 @@ import (
 	"time"
 )
 
+// UseDriver opens SQLite databases with another driver from now on, until the answered function is called.
+func UseDriver(name string) (restore func()) {
+	before := driverSQLite
+	driverSQLite = name
+	return func() { driverSQLite = before }
+}
+
 // Restrict runs a statement on the write connection of a SQLite store: tests make it read-only or full.
 func (s *Store) Restrict(ctx context.Context, statement string) error {
 	_, err := s.writer.db.ExecContext(ctx, statement)

@@ -23,7 +23,7 @@ func (s *Store) Prune(ctx context.Context, before int64, n int) (int64, error) {
 			{`delete from orders_read
 			  where order_id in (select order_id from orders_read where at < ? limit ?)`, []any{before, n}},
 			{`delete from unexplained_ends where at < ?`, []any{before}},
-			{`delete from actions where finished between 1 and ?`, []any{before}},
+			{`delete from actions where finished > 0 and finished <= ?`, []any{before}},
 			{`delete from messages
 			  where (id, endpoint) in (select id, endpoint from messages where created < ? and status = 'delivered' limit ?)`,
 				[]any{before, n}},

@@ -19,6 +19,9 @@ import (
 	"github.com/termed/termed/ledger"
 )
 
+// driverSQLite is the driver's name; a test puts one before it that keeps the statements.
+var driverSQLite = "sqlite"
+
 // openSQLite opens one write connection and a pool that can only read. With a second writer, a transaction that reads
 // and then writes fails under load in spite of WAL and busy_timeout.
 func openSQLite(ctx context.Context, o Options) (_ *Store, err error) {
@@ -137,8 +140,8 @@ func dialSQLite(ctx context.Context, path string, settings ...string) (*sqlx.DB,
 		return nil, err
 	}
 	address := url.URL{Scheme: "file", OmitHost: true, Path: filepath.ToSlash(absolute)}
-	sqlx.BindDriver("sqlite", sqlx.QUESTION)
-	return sqlx.ConnectContext(ctx, "sqlite", address.String()+"?"+strings.Join(settings, "&"))
+	sqlx.BindDriver(driverSQLite, sqlx.QUESTION)
+	return sqlx.ConnectContext(ctx, driverSQLite, address.String()+"?"+strings.Join(settings, "&"))
 }
 
 // lockFile keeps a second service from the file. The lock is the process's: it goes when the process does, however.

@@ -193,6 +193,7 @@ create table actions (
 	finished     bigint not null default 0
 );
 create index actions_subscription on actions (subscription, created);
+create index actions_finished on actions (finished) where finished > 0;
 create index actions_open on actions (created) where status in ('started', 'unknown');
 
 -- Changes of single orders before they ship, each with the calls that it consists of.

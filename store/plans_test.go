@@ -1,0 +1,176 @@
+package store_test
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"maps"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/termed/termed/ledger"
+	"github.com/termed/termed/store"
+)
+
+// statements keeps the text of every statement.
+type statements struct {
+	driver.Driver
+	mu   sync.Mutex
+	seen map[string]bool
+}
+
+func (s *statements) keep(query string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.seen[query] = true
+}
+
+func (s *statements) Open(name string) (driver.Conn, error) {
+	c, err := s.Driver.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	return &keepingConn{c.(sqliteConn), s.keep}, nil
+}
+
+// sqliteConn is what a connection of the driver can do, as far as database/sql uses it.
+type sqliteConn interface {
+	driver.Conn
+	driver.ConnBeginTx
+	driver.ConnPrepareContext
+	driver.ExecerContext
+	driver.QueryerContext
+}
+
+type keepingConn struct {
+	sqliteConn
+	keep func(string)
+}
+
+func (c *keepingConn) PrepareContext(ctx context.Context, query string) (driver.Stmt, error) {
+	c.keep(query)
+	return c.sqliteConn.PrepareContext(ctx, query)
+}
+
+func (c *keepingConn) ExecContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Result, error) {
+	c.keep(query)
+	return c.sqliteConn.ExecContext(ctx, query, args)
+}
+
+func (c *keepingConn) QueryContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Rows, error) {
+	c.keep(query)
+	return c.sqliteConn.QueryContext(ctx, query, args)
+}
+
+// fullScan is what a plan says of a step that reads a whole table. One that reads the whole of an index is as bad, but
+// for a partial index, which has nothing in it but what is wanted, and for a page of a list.
+var fullScan = regexp.MustCompile(`SCAN (\w+)(?: USING (?:COVERING )?INDEX (\w+))?$`)
+
+// growing are the tables that have a row for each event, subscription, shipment or change.
+var growing = []string{
+	"events", "event_subscriptions", "subscriptions", "enrollments", "shipments", "journal", "orders_read", "messages",
+	"actions", "adjustments", "schedules",
+}
+
+// What is done for each delivery, sync and shipment, and what is asked again and again, reads no whole table, however
+// many events and subscriptions there are.
+func TestQueryPlans(t *testing.T) {
+	plain, err := sql.Open("sqlite", "file::memory:")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer plain.Close()
+	kept := &statements{Driver: plain.Driver(), seen: map[string]bool{}}
+	sql.Register("keeping", kept)
+	restore := store.UseDriver("keeping")
+	database := filepath.Join(t.TempDir(), "termed.db")
+	s := open(t, database)
+	restore()
+	kept.seen = map[string]bool{} // what the start and the migrations did does not count
+	useHotPaths(t, s)
+	db := openRaw(t, "SQLite", database)
+	partial := map[string]bool{}
+	var names []string
+	err = db.Select(&names, `select name from sqlite_master where type = 'index' and sql like '% where %'`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range names {
+		partial[name] = true
+	}
+	explained := 0
+	for _, query := range slices.Sorted(maps.Keys(kept.seen)) {
+		var plan []struct {
+			ID, Parent, NotUsed int
+			Detail              string
+		}
+		if err := db.Select(&plan, "explain query plan "+strings.ReplaceAll(query, "?", "null")); err != nil {
+			continue // begin, commit, a pragma
+		}
+		explained++
+		for _, step := range plan {
+			m := fullScan.FindStringSubmatch(step.Detail)
+			page := m != nil && m[2] != "" && strings.HasSuffix(strings.TrimSpace(query), "limit ?")
+			if m != nil && slices.Contains(growing, m[1]) && !partial[m[2]] && !page {
+				t.Errorf("%s\n%s", step.Detail, query)
+			}
+		}
+	}
+	if explained < 30 {
+		t.Errorf("%d statements were explained, of %d", explained, len(kept.seen))
+	}
+}
+
+// useHotPaths does what is done all the time.
+func useHotPaths(t *testing.T, s *store.Store) {
+	t.Helper()
+	ctx := t.Context()
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	record(t, s, "e1", enrolled("s1"), 100)
+	record(t, s, "e2", shipped(shipment("s1", "o1")), 100)
+	_, err := s.Append(ctx, event("e3", 100))
+	must(err)
+	claimed, err := s.ClaimEvents(ctx, 200, 300, 10, 5)
+	must(err)
+	must(s.RenewEvent(ctx, claimed[0], 300, 400))
+	must(s.SettleEvent(ctx, claimed[0], ledger.Settlement{At: 200, Facts: ledger.Facts{OrderRead: "o2"}}))
+	_, err = s.OrderRead(ctx, "o2")
+	must(err)
+	for _, lease := range claim(t, s, 200, 1) {
+		must(s.Renew(ctx, lease, 2000))
+		_, err = s.Record(ctx, lease, ledger.Step{Enrollment: lease.Subscription.Enrollment})
+		must(err)
+		must(s.Finish(ctx, lease, ledger.Outcome{}))
+	}
+	for i := range 3 {
+		_, err = s.Prune(ctx, 300+int64(i), 10)
+		must(err)
+	}
+	for name, ask := range map[string]func() error{
+		"backlog":  func() error { _, err := s.Backlog(ctx); return err },
+		"counts":   func() error { _, err := s.Counts(ctx); return err },
+		"outbox":   func() error { _, err := s.Outbox(ctx); return err },
+		"brake":    func() error { _, err := s.Brake(ctx); return err },
+		"overship": func() error { _, err := s.OvershipRisk(ctx); return err },
+		"last":     func() error { _, err := s.LastDelivery(ctx, 1000); return err },
+		"events":   func() error { _, err := s.ListEvents(ctx, store.EventQuery{}, "", 50); return err },
+		"page":     func() error { _, err := s.List(ctx, store.Query{}, "", 50); return err },
+		"one":      func() error { _, err := s.Subscription(ctx, "s1"); return err },
+		"journal":  func() error { _, err := s.Journal(ctx, "s1"); return err },
+		"messages": func() error { _, err := s.ClaimMessages(ctx, "default", 1, 2, 10); return err },
+		"known":    func() error { _, err := s.Known(ctx, []string{"s1"}); return err },
+	} {
+		if err := ask(); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
