@@ -398,7 +398,7 @@ func TestFilterIgnored(t *testing.T) {
 		b.Stop()
 		b.Client = b.NewClient(unfiltered{apptest.Direct{Handler: b.Sim.Handler()}, "status"}, 0)
 		b.Start(cancelapp.Options{})
-		sub := b.Gift()
+		sub := b.GiftAnnouncedLate()
 		b.Settle()
 		b.JudgeGift(sub)
 	})
@@ -415,7 +415,7 @@ func TestItemsOfOthers(t *testing.T) {
 		other := b.Subscribe("SIX")
 		b.Settle()
 		b.PlaceUnannounced(other)
-		sub := b.Gift() // its placed orders are asked for
+		sub := b.GiftAnnouncedLate()
 		b.Settle()
 		b.JudgeGift(sub)
 		// Recorded in passing, it would count and never be written.

@@ -11,6 +11,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -52,7 +53,14 @@ const slowestFault = 2 * time.Minute
 // Run runs a test on a running App, in fake time.
 func Run(t *testing.T, o sim.Options, test func(*testing.T, *Bubble)) {
 	t.Helper()
+	tables, err := emptyDatabase()
+	if err != nil {
+		t.Fatal(err)
+	}
 	path := filepath.Join(t.TempDir(), "termed.db")
+	if err := os.WriteFile(path, tables, 0o600); err != nil {
+		t.Fatal(err)
+	}
 	synctest.Test(t, func(t *testing.T) {
 		o.Payloads = testdata.Webhooks()
 		b := &Bubble{Sim: sim.New(o), t: t}
@@ -62,6 +70,25 @@ func Run(t *testing.T, o sim.Options, test func(*testing.T, *Bubble)) {
 		test(t, b)
 	})
 }
+
+// emptyDatabase is a SQLite database with its tables and nothing in them, made once: making the tables takes longer than
+// most tests.
+var emptyDatabase = sync.OnceValues(func() ([]byte, error) {
+	dir, err := os.MkdirTemp("", "apptest-")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(dir)
+	path := filepath.Join(dir, "termed.db")
+	db, err := store.Open(context.Background(), store.Options{Database: path})
+	if err != nil {
+		return nil, err
+	}
+	if err := db.Close(); err != nil {
+		return nil, err
+	}
+	return os.ReadFile(path)
+})
 
 func (b *Bubble) close() {
 	b.Stop()
@@ -176,6 +203,15 @@ func (b *Bubble) Reload(change func(*counter.Term), messages func(counter.Notifi
 func (b *Bubble) Gift() sim.Subscription {
 	b.t.Helper()
 	return b.Subscribe("GIFT-3MO")
+}
+
+// GiftAnnouncedLate makes a gift, and files its creation when orders of it may have been placed: they are asked for.
+func (b *Bubble) GiftAnnouncedLate() sim.Subscription {
+	b.t.Helper()
+	sub := b.New(sim.NewSubscription{Product: "GIFT-3MO"})
+	time.Sleep(11 * time.Minute)
+	b.File()
+	return sub
 }
 
 // Subscribe makes a subscription, and files its creation.
