@@ -71,8 +71,8 @@ func Run(t *testing.T, o sim.Options, test func(*testing.T, *Bubble)) {
 	})
 }
 
-// emptyDatabase is a SQLite database with its tables and nothing in them, made once: making the tables takes longer than
-// most tests.
+// emptyDatabase is a SQLite database with its tables and nothing in them, made once: making the tables takes longer
+// than most tests.
 var emptyDatabase = sync.OnceValues(func() ([]byte, error) {
 	dir, err := os.MkdirTemp("", "apptest-")
 	if err != nil {
