@@ -2,6 +2,7 @@ package store_test
 
 import (
 	"context"
+	"crypto/rand"
 	"database/sql"
 	"database/sql/driver"
 	"maps"
@@ -85,8 +86,9 @@ func TestQueryPlans(t *testing.T) {
 	}
 	defer plain.Close()
 	kept := &statements{Driver: plain.Driver(), seen: map[string]bool{}}
-	sql.Register("keeping", kept)
-	restore := store.UseDriver("keeping")
+	name := "keeping " + rand.Text() // a name can be registered once
+	sql.Register(name, kept)
+	restore := store.UseDriver(name)
 	database := filepath.Join(t.TempDir(), "termed.db")
 	s := open(t, database)
 	restore()
