@@ -66,8 +66,8 @@ func (t *table) add(cells ...string) {
 func (p *page) write(ctx context.Context) error {
 	var text bytes.Buffer
 	text.WriteString(introduction)
-	fmt.Fprintf(&text, "\nMeasured on %s: %s, commit %s.\n",
-		time.Now().UTC().Format(time.DateOnly), machine(), commit(ctx))
+	fmt.Fprintf(&text, "\nMeasured on %s: %s, commit %s, by `go run ./cmd/bench %s`.\n",
+		time.Now().UTC().Format(time.DateOnly), machine(), commit(ctx), strings.Join(os.Args[1:], " "))
 	for _, t := range p.sections {
 		fmt.Fprintf(&text, "\n## %s\n\n%s\n", t.title, t.note)
 		for i, row := range t.rows {
