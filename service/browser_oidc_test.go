@@ -14,6 +14,7 @@ import (
 // TestSignInAtAProvider signs in at another site: the session's cookie, which no other site may send, is there on the
 // page that the person wanted.
 func TestSignInAtAProvider(t *testing.T) {
+	t.Parallel()
 	provider := accesstest.New(t)
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -161,6 +161,7 @@ func (b *browser) click(selector, then string) {
 // TestConsoleInABrowser walks through each page and action in headless Chromium, narrow and wide, light and dark.
 // TERMED_SCREENSHOTS=dir keeps the screenshots.
 func TestConsoleInABrowser(t *testing.T) {
+	t.Parallel()
 	s := openShop(t, func(c *config.Config) { c.Console.Tokens = c.Console.Tokens[2:] })
 	b := openBrowser(t, s.url)
 	gift, program := s.playBrowserStory()

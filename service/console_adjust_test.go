@@ -10,6 +10,7 @@ import (
 
 // The API adjusts an order, says what is wrong with its field, and shows an address to those who may see customers.
 func TestAdjustByAPI(t *testing.T) {
+	t.Parallel()
 	s := openShop(t, nil)
 	sub := s.subscribe("SIX", "customer-1")
 	s.place(sub)
@@ -66,6 +67,7 @@ func TestAdjustByAPI(t *testing.T) {
 
 // The forms of the page do the same.
 func TestAdjustOnThePage(t *testing.T) {
+	t.Parallel()
 	s := openShop(t, nil)
 	sub := s.subscribe("SIX", "customer-1")
 	s.place(sub)

@@ -12,6 +12,7 @@ import (
 
 // TestRetryEventsFromTheConsole retries dead events by filter: first it says what would be done, and why not all.
 func TestRetryEventsFromTheConsole(t *testing.T) {
+	t.Parallel()
 	s := openShopBeside(t, sim.Options{Snapshot: "none"}, nil)
 	sub := s.subscribe("GIFT-3MO", "customer-1")
 	s.sim.Break(sim.Fault{Path: "/items/", Status: http.StatusBadRequest, Body: `{"order":["No such order."]}`, Times: 1})

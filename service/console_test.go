@@ -255,6 +255,7 @@ var pages = []string{
 
 // Nobody gets to see anything without signing in, from another site, or under another host name.
 func TestConsoleRefusals(t *testing.T) {
+	t.Parallel()
 	s := openShop(t, nil)
 	sub := s.subscribe("GIFT-3MO", "customer-1")
 	subscription := "/subscriptions/" + sub.ID
@@ -316,6 +317,7 @@ var bodies = map[string]string{
 
 // What a role does not include is hidden and refused.
 func TestConsoleRoles(t *testing.T) {
+	t.Parallel()
 	s := openShop(t, nil)
 	sub := s.subscribe("GIFT-3MO", "customer-1")
 	path := "/subscriptions/" + sub.ID
@@ -370,6 +372,7 @@ func TestConsoleRoles(t *testing.T) {
 
 // Actions are off until the merchant activates them, whatever the role.
 func TestConsoleActionsAreOffByDefault(t *testing.T) {
+	t.Parallel()
 	s := openShop(t, func(c *config.Config) { c.Console.Actions = nil })
 	sub := s.subscribe("GIFT-3MO", "customer-1")
 	operator := s.as("operator")
@@ -382,6 +385,7 @@ func TestConsoleActionsAreOffByDefault(t *testing.T) {
 
 // Who guesses passwords waits, by name and by address.
 func TestConsoleSignIn(t *testing.T) {
+	t.Parallel()
 	s := openShop(t, nil)
 	nobody := s.asNobody()
 	try := func(name, password string) reply {
@@ -435,6 +439,7 @@ func keyOf(t *testing.T, page, action string) string {
 
 // An agent cancels and skips on the page: once, however often the form is sent, with what became of it afterwards.
 func TestConsoleActions(t *testing.T) {
+	t.Parallel()
 	s := openShop(t, nil)
 	gift, program := s.subscribe("GIFT-3MO", "customer-1"), s.subscribe("SIX", "customer-1")
 	s.place(gift, program)
@@ -489,6 +494,7 @@ func TestConsoleActions(t *testing.T) {
 
 // The API says the same as the pages, in the form that its description promises.
 func TestConsoleAPI(t *testing.T) {
+	t.Parallel()
 	s := openShop(t, nil)
 	gift := s.subscribe("GIFT-3MO", "customer-1")
 	s.place(gift)
@@ -543,6 +549,7 @@ func TestConsoleAPI(t *testing.T) {
 
 // The OpenAPI document names every path that the handlers answer, and the handlers answer every path that it names.
 func TestConsoleOpenAPI(t *testing.T) {
+	t.Parallel()
 	s := openShop(t, nil)
 	operator := s.as("operator")
 	got := operator.get("/api/v1/openapi.json")
@@ -580,6 +587,7 @@ func TestConsoleOpenAPI(t *testing.T) {
 
 // Pages answer, and are readable without JavaScript; nothing on them is from elsewhere.
 func TestConsolePages(t *testing.T) {
+	t.Parallel()
 	s := openShop(t, nil)
 	gift := s.subscribe("GIFT-3MO", "customer-1")
 	s.place(gift)
@@ -617,6 +625,7 @@ func TestConsolePages(t *testing.T) {
 
 // Profiles are off unless configured, and for operators.
 func TestProfiles(t *testing.T) {
+	t.Parallel()
 	const path = "/debug/pprof/goroutine?debug=1"
 	off := openShop(t, nil).as("operator")
 	off.want(off.get(path), http.StatusNotFound)

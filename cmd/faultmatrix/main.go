@@ -96,7 +96,7 @@ func run(check, input bool) error {
 		fmt.Fprintf(&text, "| %s | %s | %s | `%s` |\n", r.fault, r.invariants, r.result, r.test)
 	}
 	text.WriteString(middle)
-	lines, err := withoutEach(safeguards)
+	lines, err := withoutEach(safeguards, safeguard.remove)
 	if err != nil {
 		return err
 	}
@@ -117,13 +117,13 @@ func run(check, input bool) error {
 
 // withoutEach removes each safeguard and returns their lines of the page. As many are tried at a time as there are
 // processors: most of the time of each is its own compiler's and linker's.
-func withoutEach(all []safeguard) (string, error) {
+func withoutEach(all []safeguard, remove func(safeguard) (file, test string, err error)) (string, error) {
 	lines, failed := make([]string, len(all)), make([]error, len(all))
 	var group errgroup.Group
 	group.SetLimit(runtime.GOMAXPROCS(0))
 	for i, s := range all {
 		group.Go(func() error {
-			file, test, err := s.remove()
+			file, test, err := remove(s)
 			if err != nil {
 				failed[i] = fmt.Errorf("%s: %w", s.name, err)
 				return nil // the others are tried all the same: all that survived are shown at once
@@ -133,7 +133,10 @@ func withoutEach(all []safeguard) (string, error) {
 			return nil
 		})
 	}
-	return strings.Join(lines, ""), errors.Join(append(failed, group.Wait())...)
+	if err := errors.Join(append(failed, group.Wait())...); err != nil {
+		return "", err
+	}
+	return strings.Join(lines, ""), nil
 }
 
 // firstDifference shows the first line in which two texts differ.

@@ -1,10 +1,15 @@
 package main
 
 import (
+	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 )
 
 // Each safeguard is marked once, its mutation can be made, and the page names the file it is in: known in a moment, and
@@ -33,6 +38,31 @@ func TestSafeguardsAreMarked(t *testing.T) {
 	if listed := strings.Count(table, "\n"); listed != len(safeguards) {
 		t.Errorf("%s lists %d safeguards, not %d", page, listed, len(safeguards))
 	}
+}
+
+// The page has the lines of all safeguards, in their order, when the last of them was removed: those that take longest
+// too.
+func TestWithoutEachWaits(t *testing.T) {
+	var all []safeguard
+	want := ""
+	for i := range 20 {
+		all = append(all, safeguard{id: strconv.Itoa(i), name: "number " + strconv.Itoa(i)})
+		want += fmt.Sprintf("| number %d | `a.go` | `Test%d` |\n", i, i)
+	}
+	synctest.Test(t, func(t *testing.T) {
+		got, err := withoutEach(all, func(s safeguard) (string, string, error) {
+			n, err := strconv.Atoi(s.id)
+			time.Sleep(time.Duration(n%7+1) * time.Second)
+			return "a.go", "Test" + s.id, err
+		})
+		if err != nil || got != want {
+			t.Errorf("lines are\n%s, %v, not\n%s", got, err, want)
+		}
+		_, err = withoutEach(all, func(s safeguard) (string, string, error) { return "", "", errors.New("it stays") })
+		if err == nil || strings.Count(err.Error(), "it stays") != len(all) {
+			t.Errorf("of 20 that no test misses, the error is %v", err)
+		}
+	})
 }
 
 // A line of the page depends on what went wrong, and never on how long a test took.

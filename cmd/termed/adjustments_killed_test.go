@@ -14,6 +14,7 @@ import (
 // TestKilledDuringAnAdjustment ends the process while an adjustment is applied: before its call, after it, and while
 // Ordergroove answers. There is one effect at most, and what cannot be known says so.
 func TestKilledDuringAnAdjustment(t *testing.T) {
+	t.Parallel()
 	program := failpointProgram(t)
 	t.Log("FAULT | kill -9 while an adjustment is applied, before its call, after it, and before and after its effect |" +
 		" I14: one effect at most; a discount whose outcome is not known needs attention")

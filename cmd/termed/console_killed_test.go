@@ -17,6 +17,7 @@ import (
 // TestKilledDuringAnAction ends the process while an agent's action is carried out: before its call, after it, and
 // while Ordergroove answers. Whoever asks again with the same key gets one effect.
 func TestKilledDuringAnAction(t *testing.T) {
+	t.Parallel()
 	program := failpointProgram(t)
 	t.Log("FAULT | kill -9 during an agent's cancel and skip, before the call, after it, and before and after its" +
 		" effect, then the same request again | I14: one effect")

@@ -45,6 +45,7 @@ func failpointProgram(t *testing.T) string {
 // TestKilledAtEachFailpoint ends the real process, as kill -9 does, at each named place, and at the first commits one
 // by one. The next process takes up the work that was in progress, and the end is exact.
 func TestKilledAtEachFailpoint(t *testing.T) {
+	t.Parallel()
 	program := failpointProgram(t)
 	t.Log("FAULT | kill -9 before a commit, after it and before the answer, after GET," +
 		" after the counter to send is stored, after PATCH answered, after cancel answered," +
@@ -136,6 +137,7 @@ func (s *supervised) playGift(ctx context.Context) {
 
 // TestKilledBetweenTerms ends the process at commits and calls while terms end with a new term, a release, and a swap.
 func TestKilledBetweenTerms(t *testing.T) {
+	t.Parallel()
 	program := failpointProgram(t)
 	t.Log("FAULT | kill -9 at each commit and after each PATCH while terms are renewed, released and swapped" +
 		" at their end | I2 I3 I7: no key of ours is left behind, each notification is sent exactly once")
@@ -213,6 +215,7 @@ func (s *supervised) playBetweenTerms(ctx context.Context) {
 // TestKilledDuringACall ends the real process while Ordergroove answers its call: before and after the call took
 // effect.
 func TestKilledDuringACall(t *testing.T) {
+	t.Parallel()
 	t.Log("FAULT | kill -9 after PATCH sent and after cancel sent, before and after it took effect | I1 I2 I3 I4 I7 I8")
 	for _, call := range []struct {
 		path string
@@ -247,6 +250,7 @@ func TestKilledDuringACall(t *testing.T) {
 // TestStoppedDuringACall stops and continues the process in the middle of a call, and terminates it in the middle of
 // one.
 func TestStoppedDuringACall(t *testing.T) {
+	t.Parallel()
 	t.Log("FAULT | SIGSTOP and SIGCONT, SIGTERM and a second SIGTERM, during deliveries and during a PATCH | I1 I2 I4 I7")
 	tests := map[string]func(*supervised){
 		"SIGSTOP, then SIGCONT": func(s *supervised) {

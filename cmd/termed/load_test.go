@@ -22,6 +22,7 @@ var loadProducts = []sim.Product{
 // TestLoad250 plays 250 subscriptions with duplicates and disorder against the real process over HTTP, and judges each
 // by the simulator's record. `go test ./cmd/termed -run TestLoad250 -v` prints the results.
 func TestLoad250(t *testing.T) {
+	t.Parallel()
 	for _, snapshot := range []string{"top", "none"} {
 		t.Run("snapshot "+snapshot, func(t *testing.T) { playLoad250(t, snapshot) })
 	}

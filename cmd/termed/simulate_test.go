@@ -91,6 +91,7 @@ func simulatedID(t *testing.T, flags ...string) string {
 // The simulator prints what it is called with and what it delivers. Its IDs are new at each start unless a seed is
 // given.
 func TestSimulate(t *testing.T) {
+	t.Parallel()
 	first, second := simulatedID(t), simulatedID(t)
 	if first == second {
 		t.Errorf("both runs have a subscription %s", first)

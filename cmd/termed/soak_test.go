@@ -31,6 +31,7 @@ import (
 // TERMED_SOAK is set). The seed is printed. The same seed makes the same choices; what the machine's scheduling makes
 // of them differs.
 func TestSoak(t *testing.T) {
+	t.Parallel()
 	t.Log("FAULT | soak: kill -9 at random moments under load and during reconciliations, random faults," +
 		" deliveries late, lost for good and sent twice, subscriptions that are never announced, prepaid ones," +
 		" customers, operators and agents who cancel, reactivate, lengthen, swap and adjust before and after the end," +
