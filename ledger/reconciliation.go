@@ -19,6 +19,15 @@ type ListProgress struct {
 type LastReconciled struct {
 	All    int64 // of everything
 	Recent int64 // of everything, or of what was updated lately
+
+	Upcoming      int64 // when the list of upcoming items was last read, wholly or in part
+	UpcomingPages int64 // how many pages of it are known
+}
+
+// Upcoming says which orders a subscription's next shipments are on.
+type Upcoming struct {
+	Subscription string `db:"subscription"`
+	Orders       string `db:"orders"` // with spaces between them
 }
 
 // Listed says that a reconciliation has seen a subscription.

@@ -89,8 +89,12 @@ func (s *Service) open(ctx context.Context) error {
 		MaxGap: s.config.Webhook.MaxGap,
 	})
 	s.reconciler = reconcile.New(s.app, s.store, reconcile.Options{
-		Schedule: reconcile.Schedule{Every: s.config.Reconcile.Every, All: s.config.Reconcile.Full},
-		Log:      s.log,
+		Schedule: reconcile.Schedule{
+			Every:     s.config.Reconcile.Every,
+			All:       s.config.Reconcile.Full,
+			PerMinute: s.config.Ordergroove.RequestsPerMinute,
+		},
+		Log: s.log,
 	})
 	s.agent = agent.New(s.app, s.store, agent.Options{Log: s.log})
 	s.sender = notify.NewSender(s.store, notify.Options{Endpoints: endpoints, Log: s.log})

@@ -19,10 +19,23 @@ type reconciliation struct {
 	LeaseUntil int64  `db:"lease_until"`
 	AllAt      int64  `db:"all_at"`
 	RecentAt   int64  `db:"recent_at"`
+
+	UpcomingAt    int64 `db:"upcoming_at"`
+	UpcomingPages int64 `db:"upcoming_pages"`
 }
 
-const selectReconciliation = `select scope, started, lease, lease_until, all_at, recent_at from reconciliation ` +
-	`where one = 1 `
+// last says when the last finished reconciliations began.
+func (r reconciliation) last() ledger.LastReconciled {
+	return ledger.LastReconciled{
+		All:           r.AllAt,
+		Recent:        r.RecentAt,
+		Upcoming:      r.UpcomingAt,
+		UpcomingPages: r.UpcomingPages,
+	}
+}
+
+const selectReconciliation = `select scope, started, lease, lease_until, all_at, recent_at, upcoming_at, ` +
+	`upcoming_pages from reconciliation where one = 1 `
 
 // LastReconciled says when the last finished reconciliations began.
 func (s *Store) LastReconciled(ctx context.Context) (ledger.LastReconciled, error) {
@@ -31,7 +44,7 @@ func (s *Store) LastReconciled(ctx context.Context) (ledger.LastReconciled, erro
 	if errors.Is(err, sql.ErrNoRows) {
 		err = nil
 	}
-	return ledger.LastReconciled{All: r.AllAt, Recent: r.RecentAt}, wrap("reading the last reconciliation", err)
+	return r.last(), wrap("reading the last reconciliation", err)
 }
 
 // BeginReconciliation takes the exclusive right to reconcile, until the given time: with the progress of one of the
@@ -67,7 +80,7 @@ func (s *Store) BeginReconciliation(
 		}
 		run = ledger.Reconciliation{
 			Token: s.tokens + rand.Text(), Started: at, Lists: map[string]ledger.ListProgress{},
-			LastReconciled: ledger.LastReconciled{All: r.AllAt, Recent: r.RecentAt},
+			LastReconciled: r.last(),
 		}
 		for _, l := range lists {
 			run.Lists[l.SKU] = ledger.ListProgress{Next: l.Next, Done: l.Done}
@@ -134,12 +147,28 @@ func (s *Store) EndReconciliation(
 		}
 		if err := oneRow(tx, `
 			update reconciliation
-			set lease = '', lease_until = 0, scope = '', started = 0, all_at = ?, recent_at = ?
-			where one = 1 and lease = ?`, to.All, to.Recent, run.Token); err != nil {
+			set lease = '', lease_until = 0, scope = '', started = 0, all_at = ?, recent_at = ?, upcoming_at = ?,
+			    upcoming_pages = ?
+			where one = 1 and lease = ?`, to.All, to.Recent, to.Upcoming, to.UpcomingPages, run.Token); err != nil {
 			return err
 		}
 		_, err := tx.Exec(`delete from reconciliation_lists`)
 		return err
+	}))
+}
+
+// SaveListed records what a reconciliation learned about subscriptions without a list. ledger.ErrLeaseLost: somebody
+// else reconciles by now.
+func (s *Store) SaveListed(ctx context.Context, run ledger.Reconciliation, learned ...ledger.Listed) error {
+	ids := make([]string, len(learned))
+	for i, l := range learned {
+		ids[i] = l.Subscription
+	}
+	return wrap("saving what was compared", s.writer.change(ctx, ids, func(tx *sqlx.Tx) error {
+		if err := oneRow(tx, `update reconciliation set lease = lease where one = 1 and lease = ?`, run.Token); err != nil {
+			return err
+		}
+		return list(tx, learned)
 	}))
 }
 
@@ -189,11 +218,26 @@ func (s *Store) Known(ctx context.Context, ids []string) (map[string]ledger.Subs
 const stillLive = `s.live = 1 and e.state not in ('released', 'completed', 'ended') `
 
 // Unlisted returns the subscriptions of a SKU that are believed to be live, were first recorded before a time, UTC unix
-// milliseconds, and that no reconciliation has seen since.
-func (s *Store) Unlisted(ctx context.Context, sku string, since int64) ([]ledger.Subscription, error) {
+// milliseconds, and that no reconciliation has seen since: a limited number, in the order of their ids, behind one.
+func (s *Store) Unlisted(
+	ctx context.Context, sku string, since int64, after string, limit int,
+) ([]ledger.Subscription, error) {
 	// safeguard: enrolled-later
-	return s.find(ctx, `where `+stillLive+`and e.sku = ? and s.listed_at < ? and s.created < ? order by s.id`, sku, since,
-		since)
+	return s.find(ctx, `where `+stillLive+`and e.sku = ? and s.listed_at < ? and s.created < ? and s.id > ?
+		order by s.id limit ?`, sku, since, since, after, limit)
+}
+
+// Upcoming returns which order the next shipment of each live subscription was on when its placed orders were last
+// asked for: a limited number, in the order of their ids, behind one.
+func (s *Store) Upcoming(ctx context.Context, after string, limit int) ([]ledger.Upcoming, error) {
+	var all []ledger.Upcoming
+	err := s.reads.SelectContext(ctx, &all, s.reads.Rebind(`
+		select id as subscription, upcoming as orders
+		from subscriptions
+		where id > ? and live = 1 and upcoming <> ''
+		order by id
+		limit ?`), after, limit)
+	return all, wrap("reading upcoming orders", err)
 }
 
 // Running returns how many subscriptions are believed to be live, by SKU.

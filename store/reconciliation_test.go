@@ -142,7 +142,7 @@ func TestReconciliation(t *testing.T) {
 			t.Errorf("the first ends: %v, want ErrLeaseLost", err)
 		}
 		record(t, s, "later", enrolled("s9"), first.Started+1) // after it began
-		unlisted, err := s.Unlisted(t.Context(), "GIFT", first.Started)
+		unlisted, err := s.Unlisted(t.Context(), "GIFT", first.Started, "", 10)
 		if err != nil || len(unlisted) != 1 || unlisted[0].ID != "s2" {
 			t.Errorf("Unlisted = %v, %v; want s2", unlisted, err)
 		}
@@ -151,6 +151,25 @@ func TestReconciliation(t *testing.T) {
 			known["s1"].Upcoming != "o1 o2" || known["s2"].Upcoming != "" || known["s2"].Due != 5 {
 			t.Errorf("Known = %+v, %v", known, err)
 		}
+		if rest, err := s.Unlisted(t.Context(), "GIFT", first.Started, "s2", 10); err != nil || len(rest) != 0 {
+			t.Errorf("Unlisted behind s2 = %v, %v", rest, err)
+		}
+		lone := "o3"
+		listed = ledger.Listed{Subscription: "s2", At: second.Started, Upcoming: &lone}
+		if err := s.SaveListed(t.Context(), first, listed); !errors.Is(err, ledger.ErrLeaseLost) {
+			t.Errorf("the first saves what it learned: %v, want ErrLeaseLost", err)
+		}
+		if err := s.SaveListed(t.Context(), second, listed); err != nil {
+			t.Fatal(err)
+		}
+		orders, err := s.Upcoming(t.Context(), "", 10)
+		want := []ledger.Upcoming{{Subscription: "s1", Orders: "o1 o2"}, {Subscription: "s2", Orders: "o3"}}
+		if diff := cmp.Diff(want, orders); diff != "" || err != nil {
+			t.Errorf("Upcoming (-want +got): %v\n%s", err, diff)
+		}
+		if orders, err := s.Upcoming(t.Context(), "s1", 1); err != nil || len(orders) != 1 || orders[0] != want[1] {
+			t.Errorf("Upcoming behind s1 = %v, %v", orders, err)
+		}
 		if err := s.EndReconciliation(t.Context(), second, ledger.LastReconciled{}, false); err != nil {
 			t.Fatal(err)
 		}
@@ -158,7 +177,12 @@ func TestReconciliation(t *testing.T) {
 		if len(third.Lists) != 0 {
 			t.Errorf("another scope = %+v, want it to start again", third)
 		}
-		last := ledger.LastReconciled{All: 10, Recent: 260}
+		last := ledger.LastReconciled{
+			All:           10,
+			Recent:        260,
+			Upcoming:      255,
+			UpcomingPages: 3,
+		}
 		if err := s.EndReconciliation(t.Context(), third, last, true); err != nil {
 			t.Fatal(err)
 		}

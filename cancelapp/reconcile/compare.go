@@ -150,11 +150,11 @@ func isWaiting(entry ordergroove.Subscription, sub ledger.Subscription) bool {
 func (r *run) unannounced(
 	ctx context.Context, entry ordergroove.Subscription, sub ledger.Subscription, kind Kind,
 ) (f found, err error) {
-	upcoming := r.upcoming[entry.ID]
+	upcoming := r.upcoming.of(entry.ID)
 	switch {
 	case entry.Prepaid != nil, sub.IsNew() && sub.Permission.Withheld == "", !entry.Live && !sub.Live:
 		return f, nil // Ordergroove counts it; the first sync asks anyway; it was over before
-	case kind == "" && !r.scope.whole() && !r.scope.Recount:
+	case kind == "" && !r.scope.whole() && !r.scope.Recount && upcoming == "":
 		return f, nil
 	// safeguard: changed-upcoming
 	case kind == "" && upcoming != "" && upcoming == sub.Upcoming:

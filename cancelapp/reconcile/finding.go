@@ -11,10 +11,11 @@ import (
 
 // Scope says which subscriptions are compared. The zero value is all of them.
 type Scope struct {
-	SKUs    []string // of these; none: of every termed SKU, and of every one that a subscription of ours still has
-	Since   string   // YYYY-MM-DD: only what was updated since
-	Recount bool     // ask for the placed orders of each, whatever its upcoming order says
-	DryRun  bool     // find, and change nothing, neither at Ordergroove nor in the database
+	SKUs     []string // of these; none: of every termed SKU, and of every one that a subscription of ours still has
+	Since    string   // YYYY-MM-DD: only what was updated since
+	Upcoming bool     // with Since: also every other one whose upcoming order has changed
+	Recount  bool     // ask for the placed orders of each, whatever its upcoming order says
+	DryRun   bool     // find, and change nothing, neither at Ordergroove nor in the database
 }
 
 // String names the scope: an interrupted reconciliation is resumed by one of the same name.
@@ -75,7 +76,8 @@ type Report struct {
 	Asked      int // of which the placed orders were asked for
 	Unreadable int // entries of lists
 	Resumed    bool
-	Findings   []Finding
+	Found      int
+	Findings   []Finding // those found; a reconciliation by schedule keeps none
 	Took       time.Duration
 }
 

@@ -57,8 +57,14 @@ type Store interface {
 
 	// Known returns the given subscriptions by id; those that are not recorded are not there.
 	Known(ctx context.Context, ids []string) (map[string]ledger.Subscription, error)
-	// Unlisted returns the subscriptions of a SKU that are believed to be live and were not listed since a time.
-	Unlisted(ctx context.Context, sku string, since int64) ([]ledger.Subscription, error)
+	// SaveListed records what was learned about subscriptions without a list: ledger.ErrLeaseLost.
+	SaveListed(ctx context.Context, run ledger.Reconciliation, listed ...ledger.Listed) error
+	// Unlisted returns subscriptions of a SKU that are believed to be live and were not listed since a time: a limited
+	// number, in the order of their ids, behind one.
+	Unlisted(ctx context.Context, sku string, since int64, after string, limit int) ([]ledger.Subscription, error)
+	// Upcoming returns which order the next shipment of each live subscription was on when its placed orders were last
+	// asked for: a limited number, in the order of their ids, behind one.
+	Upcoming(ctx context.Context, after string, limit int) ([]ledger.Upcoming, error)
 	// Running returns how many subscriptions are believed to be live, by SKU.
 	Running(ctx context.Context) (map[string]int, error)
 	// RecordFacts records facts that no event announced.
@@ -91,6 +97,9 @@ func New(app *cancelapp.App, store Store, o Options) *Reconciler {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
+	if o.Schedule.PerMinute == 0 {
+		o.Schedule.PerMinute = 5400
+	}
 	if o.Schedule.All == 0 {
 		o.Schedule.All = 24 * time.Hour
 	}
@@ -103,25 +112,23 @@ func (r *Reconciler) now() int64 { return r.o.Now().UnixMilli() }
 // if not nil, is called with the report as it grows. What was found before an error is in the report, too, and is
 // repaired all the same.
 func (r *Reconciler) Reconcile(ctx context.Context, scope Scope, progress func(Report)) (Report, error) {
-	return r.reconcile(ctx, scope, progress, func(ledger.LastReconciled) bool { return true })
+	return r.reconcile(ctx, &run{scope: scope, progress: progress, keep: true}, func(ledger.LastReconciled) bool {
+		return true
+	})
 }
 
 // reconcile is Reconcile unless, once it may begin, it is not needed: another instance may have reconciled meanwhile.
 func (r *Reconciler) reconcile(
-	ctx context.Context, scope Scope, progress func(Report), needed func(ledger.LastReconciled) bool,
+	ctx context.Context, run *run, needed func(ledger.LastReconciled) bool,
 ) (Report, error) {
 	start := r.o.Now()
 	ctx = ordergroove.WithPriority(ctx, ordergroove.Background)
-	run := &run{
-		Reconciler: r,
-		rules:      r.app.Rules(),
-		api:        r.app.API(),
-		scope:      scope,
-		progress:   progress,
-		seen:       map[string]bool{},
-		// safeguard: in-flight
-		slots: make(chan struct{}, inFlight),
-	}
+	run.Reconciler = r
+	run.rules = r.app.Rules()
+	run.api = r.app.API()
+	// safeguard: in-flight
+	run.slots = make(chan struct{}, inFlight)
+	run.seen = map[string]struct{}{}
 	err := run.begin(ctx)
 	if err != nil {
 		return Report{}, err
@@ -131,7 +138,7 @@ func (r *Reconciler) reconcile(
 	}
 	// safeguard: renewed-reconciliation
 	err = run.whileRenewed(ctx, run.compareAll)
-	if !scope.DryRun {
+	if !run.scope.DryRun {
 		closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), closingTime)
 		defer cancel()
 		err = errors.Join(err, r.store.EndReconciliation(closing, run.claim, run.finished(), err == nil))
@@ -156,13 +163,17 @@ type run struct {
 	scope    Scope
 	claim    ledger.Reconciliation
 	skus     []string
-	running  int               // subscriptions of these SKUs that are believed to be live
-	upcoming map[string]string // the orders that each subscription's next shipments are on; nil: not known
-	slots    chan struct{}     // one for each call in flight
-	progress func(Report)
+	running  int            // subscriptions of these SKUs that are believed to be live
+	upcoming upcomingOrders // of each subscription; empty: not known
+	slots    chan struct{}  // one for each call in flight
+	progress func(Report)   // may be nil
+	keep     bool           // the findings, and not only their number
+
+	readAt    int64 // when the list of upcoming items was read; 0: it was not
+	readPages int
 
 	mu     sync.Mutex
-	seen   map[string]bool // in this process
+	seen   map[string]struct{} // by a dry run, which records nothing
 	report Report
 }
 
@@ -207,20 +218,35 @@ func (r *run) finished() ledger.LastReconciled {
 			to.All = r.claim.Started
 		}
 	}
+	if r.readAt != 0 {
+		to.Upcoming = r.readAt
+		if to.UpcomingPages = int64(r.readPages); !r.upcoming.known() { // it was given up
+			to.UpcomingPages = max(to.UpcomingPages, r.claim.UpcomingPages)
+		}
+	}
 	return to
 }
 
 func (r *run) compareAll(ctx context.Context) error {
-	if r.scope.whole() && !r.scope.Recount {
-		if err := r.readUpcoming(ctx); err != nil {
+	switch {
+	case r.scope.whole() && !r.scope.Recount:
+		if err := r.readUpcoming(ctx, r.running/2); err != nil {
+			return err
+		}
+	// safeguard: lost-orders-hourly
+	case r.scope.Upcoming:
+		if err := r.readUpcoming(ctx, maxPages); err != nil {
 			return err
 		}
 	}
-	if err := r.eachSKU(ctx, r.compareSKU); err != nil || !r.scope.whole() {
+	if err := r.eachSKU(ctx, r.compareSKU); err != nil {
 		return err
 	}
-	// safeguard: unlisted
-	return r.eachSKU(ctx, r.compareUnlisted) // once all lists are read: one may stand in another SKU's by now
+	if r.scope.whole() {
+		// safeguard: unlisted
+		return r.eachSKU(ctx, r.compareUnlisted) // once all lists are read: one may stand in another SKU's by now
+	}
+	return r.compareUpcoming(ctx)
 }
 
 func (r *run) eachSKU(ctx context.Context, do func(context.Context, string) error) error {
@@ -230,33 +256,6 @@ func (r *run) eachSKU(ctx context.Context, do func(context.Context, string) erro
 		all.Go(func() error { return do(within, sku) })
 	}
 	return all.Wait()
-}
-
-// readUpcoming reads which order each subscription's next box is on. A subscription has one upcoming order at a time,
-// and the next one is created when that one is placed (contract, section 2, "Data model"): where it is still the same,
-// nothing was placed since, and the placed orders need not be asked for. In a shop of many other subscriptions this
-// costs more calls than it saves, and is given up.
-func (r *run) readUpcoming(ctx context.Context) error {
-	upcoming, from := map[string][]string{}, ""
-	for range r.running / 2 {
-		page, err := ask(ctx, r, func() (ordergroove.Page[ordergroove.Item], error) { return r.api.UpcomingItems(ctx, from) })
-		if err != nil {
-			return err
-		}
-		for _, item := range page.Results {
-			if item.Subscription != "" {
-				upcoming[item.Subscription] = append(upcoming[item.Subscription], item.Order)
-			}
-		}
-		if from = page.Next; from == "" {
-			r.upcoming = map[string]string{}
-			for id, orders := range upcoming {
-				r.upcoming[id] = strings.Join(slices.Compact(slices.Sorted(slices.Values(orders))), " ")
-			}
-			return nil
-		}
-	}
-	return nil
 }
 
 // compareSKU goes through the list of one SKU. One that was interrupted goes on where it stopped; what had been
@@ -344,43 +343,6 @@ func (r *run) comparePage(
 	return listed, r.record(ctx, page.Unreadable, ids, found)
 }
 
-// compareUnlisted asks for the subscriptions that we believe to be live and that the list of their SKU was without:
-// they were cancelled or swapped without our hearing of it, or are gone.
-func (r *run) compareUnlisted(ctx context.Context, sku string) error {
-	missing, err := r.store.Unlisted(ctx, sku, r.claim.Started)
-	if err != nil {
-		return err
-	}
-	missing = slices.DeleteFunc(missing, func(k ledger.Subscription) bool { return r.hasSeen(k.ID) })
-	for chunk := range slices.Chunk(missing, 100) {
-		found := make([]found, len(chunk))
-		each, within := errgroup.WithContext(ctx)
-		each.SetLimit(inFlight)
-		for i, sub := range chunk {
-			each.Go(func() (err error) {
-				entry, err := ask(within, r, func() (ordergroove.Subscription, error) {
-					return r.api.Subscription(within, sub.ID)
-				})
-				if errors.Is(err, ordergroove.ErrNotFound) {
-					found[i] = notFound(sub, r.now())
-					return nil
-				}
-				if err == nil {
-					found[i], err = r.compare(within, entry, sub, true)
-				}
-				return err
-			})
-		}
-		if err := each.Wait(); err != nil {
-			return err
-		}
-		if err := r.record(ctx, 0, nil, found); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 // record records what was found, the worst first, and adds it to the report.
 func (r *run) record(ctx context.Context, unreadable int, ids []string, all []found) error {
 	urgent := ledger.Facts{Priority: ledger.Urgent}
@@ -409,14 +371,19 @@ func (r *run) record(ctx context.Context, unreadable int, ids []string, all []fo
 	defer r.mu.Unlock()
 	for _, f := range all {
 		if f.Finding != nil {
+			r.report.Found++
+		}
+		if f.Finding != nil && r.keep {
 			r.report.Findings = append(r.report.Findings, *f.Finding)
 		}
 		if f.asked {
 			r.report.Asked++
 		}
 	}
-	for _, id := range ids {
-		r.seen[id] = true
+	if r.scope.DryRun {
+		for _, id := range ids {
+			r.seen[id] = struct{}{}
+		}
 	}
 	r.report.Listed += len(all)
 	r.report.Unreadable += unreadable
@@ -424,12 +391,6 @@ func (r *run) record(ctx context.Context, unreadable int, ids []string, all []fo
 		r.progress(r.report)
 	}
 	return nil
-}
-
-func (r *run) hasSeen(id string) bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.seen[id]
 }
 
 // ask makes one call of at most inFlight at a time, and makes it again when it may work later.

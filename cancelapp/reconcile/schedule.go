@@ -12,6 +12,10 @@ import (
 type Schedule struct {
 	Every time.Duration // what was updated lately
 	All   time.Duration // everything; default a day
+
+	// PerMinute is how many API calls termed may make: of them a share may go into reading the list of upcoming items,
+	// which is long. Default 5400.
+	PerMinute int
 }
 
 // firstWithin bounds how long after its start a service reconciles what it may have missed.
@@ -50,7 +54,7 @@ func (r *Reconciler) runDue(ctx context.Context) time.Duration {
 	if err != nil {
 		r.logInterrupted(ctx, err)
 	}
-	scope, due := nextScope(r.o.Schedule, last, r.o.Now())
+	scope, due := nextScope(r.o.Schedule, last, r.lookEvery(last), r.o.Now())
 	if err == nil && due && r.app.Ready() == nil {
 		err = r.runOnce(ctx, scope, func(now ledger.LastReconciled) bool { return now == last })
 		r.logInterrupted(ctx, err)
@@ -64,26 +68,44 @@ func (r *Reconciler) runDue(ctx context.Context) time.Duration {
 // slack is for `updated` being a date of an unknown time zone.
 const slack = 24 * time.Hour
 
+// upcomingShare is how much of the calls that Ordergroove allows may go into reading the list of upcoming items.
+const upcomingShare = 0.02
+
+// lookEvery is how often all upcoming orders may be looked at beside what was updated: as their list is long.
+func (r *Reconciler) lookEvery(last ledger.LastReconciled) time.Duration {
+	perMinute := upcomingShare * float64(r.o.Schedule.PerMinute)
+	return time.Duration(float64(last.UpcomingPages) / perMinute * float64(time.Minute))
+}
+
 // nextScope says what is to be compared at a time: everything when that is due, else what was updated since the last
-// reconciliation.
-func nextScope(s Schedule, last ledger.LastReconciled, now time.Time) (Scope, bool) {
+// reconciliation, and what may have had an order that nobody announced if its list may be read again.
+func nextScope(s Schedule, last ledger.LastReconciled, lookEvery time.Duration, now time.Time) (Scope, bool) {
 	recent := max(last.All, last.Recent)
 	switch at := now.UnixMilli(); {
 	case last.All == 0 || at-last.All >= s.All.Milliseconds():
 		return Scope{}, true
 	case at-recent >= s.Every.Milliseconds():
-		return Scope{Since: time.UnixMilli(recent).Add(-slack).UTC().Format(time.DateOnly)}, true
+		return Scope{
+			Since: time.UnixMilli(recent).Add(-slack).UTC().Format(time.DateOnly),
+			// safeguard: upcoming-share
+			Upcoming: at-last.Upcoming >= lookEvery.Milliseconds(),
+		}, true
 	}
 	return Scope{}, false
 }
 
 func (r *Reconciler) runOnce(ctx context.Context, scope Scope, needed func(ledger.LastReconciled) bool) error {
-	report, err := r.reconcile(ctx, scope, nil, needed)
+	run := &run{scope: scope}
+	report, err := r.reconcile(ctx, run, needed)
 	if err != nil {
 		return err
 	}
+	if every := r.lookEvery(run.finished()); every > r.o.Schedule.Every {
+		r.o.Log.Warn("the upcoming items are too many to read in each reconciliation",
+			"pages", run.finished().UpcomingPages, "every", every.Round(time.Minute).String())
+	}
 	log := r.o.Log.With(
-		"scope", scope.String(), "listed", report.Listed, "found", len(report.Findings), "took", report.Took.String())
+		"scope", scope.String(), "listed", report.Listed, "found", report.Found, "took", report.Took.String())
 	if report.Unreadable > 0 {
 		log.Error("reconciled, but some entries of Ordergroove's lists could not be read", "unreadable", report.Unreadable)
 		return nil

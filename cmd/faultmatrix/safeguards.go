@@ -208,6 +208,14 @@ var safeguards = []safeguard{
 		"./cancelapp/reconcile -run TestReconcile",
 	},
 	{
+		"lost-orders-hourly", "lost orders are looked for within the hour", never,
+		"./cancelapp/reconcile -run TestLostOrder",
+	},
+	{
+		"upcoming-share", "the list of upcoming items is read as often as its share of the calls allows",
+		swap(`lookEvery.Milliseconds()`, `0`), "./cancelapp/reconcile -run TestLongList",
+	},
+	{
 		"in-flight", "at most five calls in flight", swap(`inFlight`, `1000`),
 		"./cancelapp/reconcile -run TestReconcileInFlight",
 	},

@@ -163,13 +163,15 @@ create index messages_dead on messages (id) where status = 'dead';
 
 -- The reconciliation in progress, and when the last finished ones began: one row at most.
 create table reconciliation (
-	one         bigint  not null primary key check (one = 1),
-	scope       text    not null default '',
-	started     bigint  not null default 0,
-	lease       text    not null default '',
-	lease_until bigint  not null default 0,
-	all_at      bigint  not null default 0,
-	recent_at   bigint  not null default 0
+	one            integer not null primary key check (one = 1),
+	scope          text    not null default '',
+	started        bigint  not null default 0,
+	lease          text    not null default '',
+	lease_until    bigint  not null default 0,
+	all_at         bigint  not null default 0,
+	recent_at      bigint  not null default 0,
+	upcoming_at    bigint  not null default 0, -- when the list of upcoming items was last read
+	upcoming_pages bigint  not null default 0  -- how many pages of it are known
 );
 
 -- How far it is in the list of each SKU.
