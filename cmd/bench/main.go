@@ -20,14 +20,15 @@ import (
 
 // bench is one run of everything.
 type bench struct {
-	dir      string // for databases, removed at the end
-	program  string // the built termed
-	self     string // this program, for the references
-	postgres string // the address of a server; "" leaves PostgreSQL out
-	time     time.Duration
-	events   int    // how many are stored before growth is measured
-	profile  string // a file for a profile of termed while it receives; "": none
-	page     page
+	dir           string // for databases, removed at the end
+	program       string // the built termed
+	self          string // this program, for the references
+	postgres      string // the address of a server; "" leaves PostgreSQL out
+	time          time.Duration
+	events        int    // how many are stored before growth is measured
+	subscriptions int    // how many a full reconcile compares
+	profile       string // a file for a profile of termed while it receives; "": none
+	page          page
 }
 
 // parts are what can be measured, in the order of the page.
@@ -42,6 +43,7 @@ var parts = []struct {
 	{"burst", (*bench).burst},
 	{"backlog", (*bench).backlog},
 	{"calls", (*bench).callsPerShipment},
+	{"reconcile", (*bench).reconcileLarge},
 }
 
 func main() {
@@ -53,6 +55,7 @@ func main() {
 		"address of a PostgreSQL server; empty: none")
 	flag.DurationVar(&b.time, "time", 10*time.Second, "how long each load lasts")
 	flag.IntVar(&b.events, "events", 5_000_000, "how many events are stored when growth is measured")
+	flag.IntVar(&b.subscriptions, "subscriptions", 1_000_000, "how many subscriptions a full reconcile compares")
 	flag.StringVar(&b.profile, "profile", "", "write a profile of termed while it receives to this file")
 	only := flag.String("only", "", "names of what to measure, with commas; empty: all of "+names())
 	write := flag.Bool("write", false, "write docs/performance.md")

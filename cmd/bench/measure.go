@@ -60,15 +60,21 @@ func (b *bench) folder() (string, error) { return os.MkdirTemp(b.dir, "run-") }
 
 // termed starts termed on a database.
 func (b *bench) termed(ctx context.Context, s *shop, database string, perMinute int) (*process, error) {
-	dir, err := b.folder()
+	dir, err := b.configure(s.url, database, perMinute)
 	if err != nil {
 		return nil, err
 	}
-	text := fmt.Sprintf(yaml, b.profile != "", database, s.url, perMinute)
-	if err := os.WriteFile(filepath.Join(dir, "termed.yaml"), []byte(text), 0o600); err != nil {
-		return nil, err
-	}
 	return start(ctx, dir, b.program, "serve")
+}
+
+// configure makes a new folder with a termed.yaml.
+func (b *bench) configure(api, database string, perMinute int) (string, error) {
+	dir, err := b.folder()
+	if err != nil {
+		return "", err
+	}
+	text := fmt.Sprintf(yaml, b.profile != "", database, api, perMinute)
+	return dir, os.WriteFile(filepath.Join(dir, "termed.yaml"), []byte(text), 0o600)
 }
 
 // receive measures receivers of one database: the references, and termed between them.
