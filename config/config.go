@@ -49,7 +49,8 @@ type Ordergroove struct {
 	APIURL            string
 	APIKey            Secret
 	WebhookKeys       []Secret
-	RequestsPerMinute int
+	RequestsPerMinute int    // of all services with one outgoing address
+	OutgoingGroup     string // names that address, where not all services have the same
 }
 
 // Webhook is what the receiver accepts, and when the watchdog raises an alarm.

@@ -63,6 +63,7 @@ ordergroove:
   api_key: ${ORDERGROOVE_API_KEY}
   webhook_keys: [ "${ORDERGROOVE_WEBHOOK_KEY}", "old$$key" ]
   requests_per_minute: ${RATE:-2_700}
+  outgoing_group: eu
 webhook: { max_age: 96h, max_ahead: 1m, max_body: 65536, max_gap: 6h }
 reconcile: { every: 30m, full: 12h }
 keep_events: 120h
@@ -121,6 +122,7 @@ terms:
 			APIKey:            "api-key",
 			WebhookKeys:       []config.Secret{"hook-key", "old$key"},
 			RequestsPerMinute: 2700,
+			OutgoingGroup:     "eu",
 		},
 		Webhook: config.Webhook{
 			MaxAge:   96 * time.Hour,

@@ -65,6 +65,7 @@ func (r *reader) ordergroove(s section) Ordergroove {
 		APIURL:            s.text("api_url", "https://restapi.ordergroove.com", r.apiURL),
 		APIKey:            Secret(s.required("api_key", wantAPIKey)),
 		RequestsPerMinute: s.number("requests_per_minute", 5400, 1, 1_000_000),
+		OutgoingGroup:     s.text("outgoing_group", "", nil),
 	}
 	for _, key := range s.texts("webhook_keys", wantWebhookKeys) {
 		variable := strings.Contains(key.text, "$") // it is not known yet, or reported already

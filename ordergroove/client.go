@@ -58,6 +58,7 @@ type Client struct {
 	key       string
 	maxAnswer int64
 	now       func() time.Time
+	limiter   *priorityLimiter
 	reads     *retryablehttp.Client
 	writes    *retryablehttp.Client
 	requests  *atomic.Int64
@@ -80,10 +81,11 @@ func NewClient(o Options) (*Client, error) {
 	o = o.withDefaults()
 	requests := new(atomic.Int64)
 	counts := new(outcomes)
+	limiter := newLimiter(o.RequestsPerMinute, o.Now)
 	wire := &http.Client{
 		Transport: &limitedTransport{
 			next:     &loggedTransport{o.Transport, o.Log, o.Now},
-			limiter:  newLimiter(o.RequestsPerMinute, o.Now),
+			limiter:  limiter,
 			timeout:  o.Timeout,
 			now:      o.Now,
 			requests: requests,
@@ -98,6 +100,7 @@ func NewClient(o Options) (*Client, error) {
 		key:       o.Key,
 		maxAnswer: o.MaxAnswer,
 		now:       o.Now,
+		limiter:   limiter,
 		reads:     newRetryClient(wire, 2),
 		// safeguard: changes-not-repeated
 		writes:   newRetryClient(wire, 0),
@@ -109,8 +112,22 @@ func NewClient(o Options) (*Client, error) {
 // newLimiter allows a burst of one second's worth, which keeps any minute within the published limit.
 func newLimiter(perMinute int, now func() time.Time) *priorityLimiter {
 	perSecond := float64(perMinute) / 60
-	return &priorityLimiter{limiter: rate.NewLimiter(rate.Limit(perSecond), max(1, perMinute/60)), now: now}
+	return &priorityLimiter{
+		limiter:   rate.NewLimiter(rate.Limit(perSecond), max(1, perMinute/60)),
+		perMinute: perMinute,
+		now:       now,
+		changed:   make(chan struct{}),
+	}
 }
+
+// Share divides the limit equally among processes that share an outgoing address: each makes its part of the calls,
+// until a time. After that, and while it is divided among 0, calls wait for the next Share.
+func (c *Client) Share(among int, until time.Time) {
+	c.limiter.divide(share{among, until})
+}
+
+// PerMinute is how many calls a minute this client may make now.
+func (c *Client) PerMinute() float64 { return c.limiter.allowed() }
 
 // Requests returns how many requests were sent so far, retries included.
 func (c *Client) Requests() int64 {

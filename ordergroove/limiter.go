@@ -36,12 +36,15 @@ func priorityOf(ctx context.Context) Priority {
 // arrival. Only one call at a time waits for the rate limiter, so a more urgent call that arrives later overtakes all
 // others.
 type priorityLimiter struct {
-	limiter *rate.Limiter
-	now     func() time.Time
-	mu      sync.Mutex
-	busy    bool // one call waits for the rate limiter
-	queue   []waiter
-	resume  time.Time // no call is sent before it
+	limiter   *rate.Limiter
+	perMinute int // of all processes that share the limit
+	now       func() time.Time
+	mu        sync.Mutex
+	share     *share        // nil: this process has the limit for itself
+	changed   chan struct{} // closed when the share is another one
+	busy      bool          // one call waits for the rate limiter
+	queue     []waiter
+	resume    time.Time // no call is sent before it
 	// throttled says that the last answer was a 429: one call at a time goes out, until one of them is not.
 	throttled bool
 }
@@ -59,18 +62,61 @@ func (l *priorityLimiter) pause(wait time.Duration) {
 	}
 }
 
-// sleep waits until no pause is in force.
+// share is a process's part of a limit that others share.
+type share struct {
+	among int       // processes; 0: make no call
+	until time.Time // it holds; later no call is made
+}
+
+// divide gives this process an equal share of the limit.
+func (l *priorityLimiter) divide(s share) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if s.among > 0 && (l.share == nil || l.share.among != s.among) {
+		perSecond := float64(l.perMinute) / 60 / float64(s.among)
+		l.limiter.SetLimit(rate.Limit(perSecond))
+		l.limiter.SetBurst(max(1, int(perSecond)))
+	}
+	l.share = &s
+	close(l.changed)
+	l.changed = make(chan struct{})
+}
+
+// allowed is how many calls a minute this process may make.
+func (l *priorityLimiter) allowed() float64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	switch {
+	case l.share == nil:
+		return float64(l.perMinute)
+	case l.share.isHeld(l.now()):
+		return 0
+	}
+	return float64(l.perMinute) / float64(l.share.among)
+}
+
+func (s *share) isHeld(now time.Time) bool { return s != nil && (s.among == 0 || !now.Before(s.until)) }
+
+// sleep waits until no pause is in force, and this process has a share of the limit.
 func (l *priorityLimiter) sleep(ctx context.Context) error {
 	for {
 		l.mu.Lock()
 		wait := l.resume.Sub(l.now())
+		// safeguard: expired-share
+		held := l.share.isHeld(l.now())
+		changed := l.changed
 		l.mu.Unlock()
-		if wait <= 0 {
+		if wait <= 0 && !held {
 			return nil
+		}
+		if held {
+			wait = max(wait, time.Second)
 		}
 		timer := time.NewTimer(wait)
 		select {
 		case <-timer.C:
+		case <-changed:
+			timer.Stop()
 		case <-ctx.Done():
 			timer.Stop()
 			return ctx.Err()

@@ -170,6 +170,9 @@ func (s *Service) counterMetrics() []console.Metric {
 			"Requests to Ordergroove since the start, retries included, by outcome.",
 			"outcome", string(outcome), s.client.Calls(outcome)))
 	}
+	all = append(all, metric("termed_api_calls_allowed",
+		"API calls a minute that this process may make: requests_per_minute, divided among the services of one address.",
+		s.client.PerMinute()))
 	return append(all, console.Metric{
 		Name:    "termed_shipments_total",
 		Help:    "Shipments of terms that this process has recorded since the start: API calls per shipment are the economy.",

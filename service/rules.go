@@ -99,7 +99,7 @@ func ClientOptions(c config.Config) ordergroove.Options {
 
 // StoreOptions says how a configuration opens its database next to a running service.
 func StoreOptions(c config.Config) store.Options {
-	options := store.Options{Database: c.Database, Migrate: store.Auto}
+	options := store.Options{Database: c.Database, Group: c.Ordergroove.OutgoingGroup, Migrate: store.Auto}
 	if c.Migrate == "manual" {
 		options.Migrate = store.Manual
 	}

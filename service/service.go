@@ -74,6 +74,7 @@ func (s *Service) open(ctx context.Context) error {
 	}
 	options := StoreOptions(s.config)
 	options.Serve = true
+	options.Share = s.share
 	s.store, err = store.Open(ctx, options)
 	if err != nil {
 		return err
@@ -231,5 +232,14 @@ func (s *Service) close() {
 		if err := s.store.Close(); err != nil {
 			s.log.Error("closing the database", "error", err)
 		}
+	}
+}
+
+// share divides the limit of API calls among the services of one outgoing address.
+func (s *Service) share(among int, until time.Time) {
+	before := s.client.PerMinute()
+	s.client.Share(among, until)
+	if now := s.client.PerMinute(); now != before && now > 0 {
+		s.log.Info("share of the API calls", "instances", among, "requests_per_minute", now)
 	}
 }

@@ -109,7 +109,7 @@ func lockAll(ctx context.Context, tx *sqlx.Tx, mode string) error {
 	}
 	var running int
 	if err := tx.GetContext(ctx, &running,
-		`select count(*) from services where until > `+databaseTime); err != nil {
+		`select count(*) from services where kind = $1 and until > `+databaseTime, isService); err != nil {
 		return err
 	}
 	// safeguard: copy-running-service

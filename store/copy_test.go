@@ -10,7 +10,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/jmoiron/sqlx"
@@ -350,7 +349,9 @@ func TestCopyRunningService(t *testing.T) {
 			}
 			if kind == "PostgreSQL" {
 				db := openRaw(t, kind, running)
-				if _, err := db.Exec(`insert into services (id, until) values ('killed', 1)`); err != nil {
+				if _, err := db.Exec(`
+					insert into services (id, kind, outgoing_group, until)
+					values ('killed', 'service', '', 1)`); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -418,40 +419,6 @@ func TestStartDuringCopy(t *testing.T) {
 		t.Error(err)
 	}
 	open(t, to)
-}
-
-// TestHeartbeat says that a running service on PostgreSQL renews its row, writes it again where it is gone, and deletes
-// it when it stops.
-func TestHeartbeat(t *testing.T) {
-	where := newPostgres(t)
-	s := open(t, where)
-	id, stop, err := s.Beat(t.Context(), time.Millisecond)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer stop()
-	db := openRaw(t, "PostgreSQL", where)
-	for _, fault := range []string{`update services set until = 1 where id = $1`, `delete from services where id = $1`} {
-		if _, err := db.Exec(fault, id); err != nil {
-			t.Fatal(err)
-		}
-		for running, deadline := 0, time.Now().Add(10*time.Second); running == 0; {
-			if err := db.Get(&running, `select count(*) from services where id = $1 and until > 1`, id); err != nil {
-				t.Fatal(err)
-			}
-			if time.Now().After(deadline) {
-				t.Fatalf("the row was not renewed after %q", fault)
-			}
-		}
-	}
-	stop()
-	if err := s.Close(); err != nil {
-		t.Fatal(err)
-	}
-	var left int
-	if err := db.Get(&left, `select count(*) from services`); err != nil || left > 0 {
-		t.Errorf("%d rows are left, %v", left, err)
-	}
 }
 
 // TestOpenMustExist says that nothing is created where a database must exist.

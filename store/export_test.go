@@ -24,9 +24,9 @@ func (s *Store) Synchronous(ctx context.Context) (level int, err error) {
 	return level, err
 }
 
-// Beat says on PostgreSQL that one more service is running, until stop is called, and renews that at another interval.
-func (s *Store) Beat(ctx context.Context, every time.Duration) (id string, stop func(), err error) {
-	h, err := startHeartbeat(ctx, s.writer.db, every)
+// Beat says on PostgreSQL that one more process is running, until stop is called, and renews that at another interval.
+func (s *Store) Beat(ctx context.Context, o Options, every time.Duration) (id string, stop func(), err error) {
+	h, err := startHeartbeat(ctx, s.writer.db, o, every)
 	if err != nil {
 		return "", nil, err
 	}

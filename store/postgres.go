@@ -51,11 +51,13 @@ func openPostgres(ctx context.Context, o Options) (*Store, error) {
 			bodyHas:    `position(cast(? as bytea) in %s) > 0`,
 		},
 	}
-	if o.Serve {
-		if s.heartbeat, err = startHeartbeat(ctx, db, renewEvery); err != nil {
+	if o.Serve || o.Share != nil {
+		s.heartbeat, err = startHeartbeat(ctx, db, o, renewEvery)
+		if err != nil && o.Serve {
 			db.Close()
 			return nil, err
 		}
+		// A command that cannot write, or in an older schema, reads all the same, with a limit of its own.
 	}
 	return s, nil
 }

@@ -12,6 +12,7 @@ import (
 	"io"
 	"os"
 	"sync/atomic"
+	"time"
 
 	"github.com/jmoiron/sqlx"
 )
@@ -52,6 +53,11 @@ type Options struct {
 	// what its dead predecessor held. On PostgreSQL, where there may be several services, it says until Close that one
 	// is running. Without it the store is one reader or writer among others.
 	Serve bool
+	// Group names the outgoing address of this process, and Share is told among how many processes of that address the
+	// limit of API calls is to be divided, and until when that holds; 0: make no call yet. It is called again and again,
+	// on PostgreSQL alone. Services divide among themselves, and so do commands.
+	Group string
+	Share func(among int, until time.Time)
 	// Migrate says what to do with a schema that is older than this program's: bring it up to date (default), refuse, or
 	// look only. Only the default creates a database.
 	Migrate Migrate

@@ -181,7 +181,8 @@ func (s *largeShop) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		row = func(i int) string { return fmt.Sprintf(s.subscription, fmt.Sprintf("%032x", i)) }
 	case r.URL.Path == "/items/" && q.Get("status") == "1":
 		row = func(i int) string {
-			return fmt.Sprintf(`{"public_id":"2%031x","order":"1%031[1]x","subscription":"%032[1]x","product":"SIX","quantity":1}`, i)
+			return fmt.Sprintf(`{"public_id":"2%031x","order":"1%031[1]x","subscription":"%032[1]x",`+
+				`"product":"SIX","quantity":1}`, i)
 		}
 	case r.URL.Path == "/subscriptions/":
 		row = nil

@@ -417,7 +417,16 @@ var safeguards = []safeguard{
 		"./store -run TestCopyRunningService",
 	},
 	{
-		"heartbeat", "a service on PostgreSQL shows that it is running", as(`renewing.Err()`),
+		"newcomer-waits", "an instance makes no call before the others know of it", never,
+		"./store -run TestShares",
+	},
+	{
+		"expired-share", "an instance that does not know its share makes no call", as(`false`),
+		"./ordergroove -run TestShare",
+	},
+	{
+		"heartbeat", "a service on PostgreSQL shows that it is running",
+		swap(`h.renew(renewing, h.db)`, `func() {}, renewing.Err()`),
 		"./store -run TestHeartbeat",
 	},
 	{

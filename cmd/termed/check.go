@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"maps"
@@ -110,6 +111,18 @@ func defaultSentences() []string {
 	return serviceSentences(c)
 }
 
+// apiSentence says how many API calls are made. Only on PostgreSQL there may be several services.
+func apiSentence(c config.Config) string {
+	text := fmt.Sprintf("API: %s, at most %d requests/min", c.Ordergroove.APIURL, c.Ordergroove.RequestsPerMinute)
+	switch {
+	case c.Ordergroove.OutgoingGroup != "":
+		text += " for all services of the outgoing group " + c.Ordergroove.OutgoingGroup
+	case databaseFile(c) == "":
+		text += " for all services of this database together"
+	}
+	return text
+}
+
 // serviceSentences say how the service works, besides its terms.
 func serviceSentences(c config.Config) []string {
 	lines := []string{
@@ -123,7 +136,7 @@ func serviceSentences(c config.Config) []string {
 		"console actions: " + orNone(c.Console.Actions),
 		databaseSentence(c),
 		fmt.Sprintf("settled events: kept for %s", shortDuration(c.KeepEvents)),
-		fmt.Sprintf("API: %s, at most %d requests/min", c.Ordergroove.APIURL, c.Ordergroove.RequestsPerMinute),
+		apiSentence(c),
 		reconcileSentence(c.Reconcile),
 		"timezone: " + c.Timezone,
 		"platform: " + c.Platform,
@@ -210,15 +223,20 @@ func maxGapSentence(gap time.Duration) string {
 
 // databaseSentence names the file, but not the URL of a server, which can contain a password.
 func databaseSentence(c config.Config) string {
-	name := "PostgreSQL"
-	if path := strings.TrimPrefix(c.Database, "sqlite://"); !strings.Contains(path, "://") {
-		name = path
-	}
+	name := cmp.Or(databaseFile(c), "PostgreSQL")
 	schema := "schema changes at every start"
 	if c.Migrate == "manual" {
 		schema = "schema changes with termed migrate up only"
 	}
 	return fmt.Sprintf("database: %s, %s", name, schema)
+}
+
+// databaseFile is the path of a SQLite database; "" is PostgreSQL.
+func databaseFile(c config.Config) string {
+	if path := strings.TrimPrefix(c.Database, "sqlite://"); !strings.Contains(path, "://") {
+		return path
+	}
+	return ""
 }
 
 // reconcileSentence says how often the service reconciles by itself.
@@ -282,6 +300,7 @@ func checkOf(c config.Config) checkJSON {
 		WebhookKeys:       len(c.Ordergroove.WebhookKeys),
 		APIURL:            c.Ordergroove.APIURL,
 		RequestsPerMinute: c.Ordergroove.RequestsPerMinute,
+		OutgoingGroup:     c.Ordergroove.OutgoingGroup,
 		Reconcile:         reconcileEveryJSON{shortDuration(c.Reconcile.Every), shortDuration(c.Reconcile.Full)},
 		ExtraDataKeys:     extraDataKeysJSON(c.Keys),
 		LastShipmentDays:  c.Notifications.LastShipmentDays,

@@ -346,6 +346,7 @@ type checkJSON struct {
 	WebhookKeys       int                  `json:"webhook_keys"`
 	APIURL            string               `json:"api_url"`
 	RequestsPerMinute int                  `json:"requests_per_minute"`
+	OutgoingGroup     string               `json:"outgoing_group,omitempty"`
 	Reconcile         reconcileEveryJSON   `json:"reconcile"`
 	ExtraDataKeys     extraDataKeysJSON    `json:"extra_data_keys"`
 	LastShipmentDays  int                  `json:"last_shipment_days"`

@@ -82,7 +82,7 @@ func withSession(ctx context.Context, env environment, o sessionOptions, do func
 		return err
 	}
 	defer client.Close()
-	db, remove, err := openSession(ctx, c, o, env.stderr)
+	db, remove, err := openSession(ctx, c, o, client.Share, env.stderr)
 	if err != nil {
 		return err
 	}
@@ -120,10 +120,11 @@ func listedSKUs(
 
 // openSession opens the database of a session. remove deletes what stood in for one that does not exist.
 func openSession(
-	ctx context.Context, c config.Config, o sessionOptions, stderr io.Writer,
+	ctx context.Context, c config.Config, o sessionOptions, share func(int, time.Time), stderr io.Writer,
 ) (db *store.Store, remove func(), err error) {
 	remove = func() {}
 	options := service.StoreOptions(c)
+	options.Share = share
 	if o.missing != createMissing && options.Migrate == store.Auto {
 		options.Migrate = store.Upgrade
 	}

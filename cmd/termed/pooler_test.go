@@ -74,8 +74,8 @@ max_client_conn = 200
 	pooled := "postgres://postgres@127.0.0.1:" + port + "/postgres?sslmode=disable"
 	c := newCluster(t, pooled, 2, "reconcile: { every: off }")
 	defer c.close()
-	// It takes some 3 s; without the safeguard it never becomes idle.
-	ctx, cancel := context.WithTimeout(t.Context(), 40*time.Second)
+	// It takes some 10 s; without the safeguard it never becomes idle.
+	ctx, cancel := context.WithTimeout(t.Context(), 90*time.Second)
 	defer cancel()
 	load := sim.Load{
 		Subscriptions: 150,

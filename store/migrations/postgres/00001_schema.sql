@@ -163,7 +163,7 @@ create index messages_dead on messages (id) where status = 'dead';
 
 -- The reconciliation in progress, and when the last finished ones began: one row at most.
 create table reconciliation (
-	one            integer not null primary key check (one = 1),
+	one            bigint  not null primary key check (one = 1),
 	scope          text    not null default '',
 	started        bigint  not null default 0,
 	lease          text    not null default '',
@@ -256,11 +256,13 @@ create table pause (
 	reason text    not null
 );
 
--- The running services, each with the time until which it counts as running. Only PostgreSQL needs it: a SQLite file
--- is locked.
+-- The running services, and the commands beside them, each with the time until which it counts as running, and with the
+-- outgoing address that it shares. Only PostgreSQL needs it: a SQLite file is locked.
 create table services (
-	id    text    not null primary key,
-	until bigint  not null
+	id             text    not null primary key,
+	kind           text    not null, -- service or command
+	outgoing_group text    not null,
+	until          bigint  not null
 );
 
 -- +goose Down

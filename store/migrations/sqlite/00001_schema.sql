@@ -258,8 +258,10 @@ create table pause (
 -- The running services, each with the time until which it counts as running. Only PostgreSQL needs it: a SQLite file
 -- is locked.
 create table services (
-	id    text    not null primary key,
-	until integer not null
+	id             text    not null primary key,
+	kind           text    not null, -- service or command
+	outgoing_group text    not null,
+	until          integer not null
 );
 
 -- +goose Down
