@@ -59,7 +59,7 @@ func (a *App) ReadBrake(ctx context.Context) (ledger.Brake, error) {
 
 // watchBrake says in the log and by a notification what is held back, until ctx is done.
 func (a *App) watchBrake(ctx context.Context) {
-	clock := time.NewTicker(max(brakeInterval, a.o.Idle))
+	clock := time.NewTicker(max(brakeInterval, a.idle()))
 	defer clock.Stop()
 	for {
 		if err := a.checkBrake(ctx); err != nil && ctx.Err() == nil {

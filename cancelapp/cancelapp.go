@@ -6,6 +6,7 @@
 package cancelapp
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -75,6 +76,11 @@ type Store interface {
 	// EventsDue and SubscriptionsDue are wake-ups: there is work before the next poll.
 	EventsDue() <-chan struct{}
 	SubscriptionsDue() <-chan struct{}
+	// PollEvery is how often whoever has nothing to do looks for work.
+	PollEvery() time.Duration
+	// NextEvent and NextSubscription say when the next is due; 0: none is.
+	NextEvent(ctx context.Context) (int64, error)
+	NextSubscription(ctx context.Context) (int64, error)
 }
 
 // API is Ordergroove's; ordergroove.Client satisfies it.
@@ -100,7 +106,7 @@ type Options struct {
 	Rules
 	Workers int           // syncs, and events, at a time; default 8 each
 	Lease   time.Duration // how long a lease lasts that is not renewed; default 30 s
-	Idle    time.Duration // the longest time between two polls of the database; default 1 s
+	Idle    time.Duration // the longest time between two polls of the database; default the store's PollEvery
 	Grace   time.Duration // how long Run lets work in progress finish; default 7 s
 
 	MaxGap time.Duration    // how long no webhook may arrive before that is reported; default learned; negative: forever
@@ -134,9 +140,6 @@ func New(store Store, client API, o Options) *App {
 	}
 	if o.Lease == 0 {
 		o.Lease = 30 * time.Second
-	}
-	if o.Idle == 0 {
-		o.Idle = time.Second
 	}
 	if o.Grace == 0 {
 		o.Grace = 7 * time.Second
@@ -232,9 +235,9 @@ func (a *App) work(ctx context.Context, withEvents bool) {
 	// Work in progress outlives ctx: a sync that is stopped is a sync to do again.
 	workCtx, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
-	pools := []*pool{a.pool(a.store.SubscriptionsDue(), a.claimSubscriptions)}
+	pools := []*pool{a.pool(a.store.SubscriptionsDue(), a.store.NextSubscription, a.claimSubscriptions)}
 	if withEvents {
-		pools = append(pools, a.pool(a.store.EventsDue(), a.claimEvents))
+		pools = append(pools, a.pool(a.store.EventsDue(), a.store.NextEvent, a.claimEvents))
 	}
 	var loops sync.WaitGroup
 	loops.Go(func() { a.breaker.probe(ctx) })
@@ -247,8 +250,44 @@ func (a *App) work(ctx context.Context, withEvents bool) {
 	loops.Wait()
 }
 
-func (a *App) pool(wakeup <-chan struct{}, claim func(context.Context, int, int) ([]task, error)) *pool {
-	return &pool{workers: a.o.Workers, wakeup: wakeup, idle: a.o.Idle, claim: claim}
+func (a *App) pool(
+	wakeup <-chan struct{}, next func(context.Context) (int64, error),
+	claim func(context.Context, int, int) ([]task, error),
+) *pool {
+	return &pool{
+		workers: a.o.Workers,
+		wakeup:  wakeup,
+		idle: func(ctx context.Context, busy bool) time.Duration {
+			if busy {
+				return min(busyPoll, a.idle())
+			}
+			return a.untilNext(ctx, next)
+		},
+		claim: claim,
+	}
+}
+
+// idle is the longest time between two polls of the database.
+func (a *App) idle() time.Duration { return cmp.Or(a.o.Idle, a.store.PollEvery()) }
+
+const (
+	shortPoll = time.Second            // who polls so often need not know when the next is due
+	busyPoll  = 2 * time.Second        // while some workers are busy, and others are free
+	leastPoll = 200 * time.Millisecond // of something that is due and that another process may have
+)
+
+// untilNext is how long a worker that has nothing to do may wait: until the next is due, as what only becomes due wakes
+// nobody.
+func (a *App) untilNext(ctx context.Context, next func(context.Context) (int64, error)) time.Duration {
+	idle := a.idle()
+	if idle <= shortPoll {
+		return idle
+	}
+	at, err := next(ctx)
+	if err != nil || at == 0 {
+		return idle // a database that does not answer is noticed by whoever claims
+	}
+	return min(idle, max(leastPoll, time.UnixMilli(at).Sub(a.o.Now())))
 }
 
 // retryFailed is for the end of an outage: what failed in it does not wait any longer.

@@ -51,7 +51,8 @@ func (l lease) hold(ctx context.Context, work func(ctx context.Context)) {
 type pool struct {
 	workers int
 	wakeup  <-chan struct{}
-	idle    time.Duration
+	// idle is how long to wait until the next poll, while some work is in progress or none is.
+	idle func(ctx context.Context, busy bool) time.Duration
 	// claim claims up to n tasks, and up to retries of them that have failed before.
 	claim func(ctx context.Context, n, retries int) ([]task, error)
 }
@@ -61,7 +62,7 @@ func (p *pool) run(ctx, workCtx context.Context, onError func(error)) {
 	var running sync.WaitGroup
 	defer running.Wait()
 	done := make(chan task, p.workers)
-	clock := time.NewTicker(p.idle)
+	clock := time.NewTimer(0)
 	defer clock.Stop()
 	// safeguard: retries-half
 	half := (p.workers + 1) / 2
@@ -86,6 +87,7 @@ func (p *pool) run(ctx, workCtx context.Context, onError func(error)) {
 				continue // there may be more, and there are workers free
 			}
 		}
+		clock.Reset(p.idle(ctx, busy > 0))
 		select {
 		case <-ctx.Done():
 			return

@@ -21,7 +21,8 @@ func TestPoolShares(t *testing.T) {
 			case <-time.After(time.Minute):
 			}
 		}
-		p := &pool{workers: 8, wakeup: make(chan struct{}), idle: time.Second}
+		idle := func(context.Context, bool) time.Duration { return time.Second }
+		p := &pool{workers: 8, wakeup: make(chan struct{}), idle: idle}
 		p.claim = func(_ context.Context, n, retries int) (claimed []task, _ error) {
 			for range retries {
 				claimed = append(claimed, task{work: slow, failed: true})

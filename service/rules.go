@@ -1,7 +1,6 @@
 package service
 
 import (
-	"strings"
 	"time"
 
 	"github.com/termed/termed/cancelapp"
@@ -104,16 +103,6 @@ func StoreOptions(c config.Config) store.Options {
 		options.Migrate = store.Manual
 	}
 	return options
-}
-
-// PollInterval is how often idle workers look for due events, and for due subscriptions. Other processes may share a
-// PostgreSQL server, so there both polls together make one query a second. What this process stores itself wakes its
-// workers at once.
-func PollInterval(database string) time.Duration {
-	if strings.HasPrefix(database, "postgres") {
-		return 2 * time.Second
-	}
-	return time.Second
 }
 
 func reveal(secrets []config.Secret) []string {

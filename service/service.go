@@ -85,7 +85,6 @@ func (s *Service) open(ctx context.Context) error {
 	}
 	s.app = cancelapp.New(s.store, s.client, cancelapp.Options{
 		Rules:  rules,
-		Idle:   PollInterval(s.config.Database),
 		Log:    s.log,
 		MaxGap: s.config.Webhook.MaxGap,
 	})

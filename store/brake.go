@@ -228,7 +228,7 @@ func (s *Store) Resume(ctx context.Context, by ledger.Pause) (ledger.Pause, erro
 	if err != nil {
 		return ledger.Pause{}, wrap("resuming", err)
 	}
-	signal(s.subscriptionsDue)
+	s.wake(kindSubscriptions)
 	return was, nil
 }
 
@@ -237,7 +237,7 @@ func (s *Store) Resume(ctx context.Context, by ledger.Pause) (ledger.Pause, erro
 func (s *Store) RetryWithheld(ctx context.Context, at int64) error {
 	err := s.writer.do(ctx, func(tx *sqlx.Tx) error { return retryWithheld(tx, at) })
 	if err == nil {
-		signal(s.subscriptionsDue)
+		s.wake(kindSubscriptions)
 	}
 	return wrap("retrying what was held back", err)
 }

@@ -43,7 +43,7 @@ func (s *Store) EditSubscription(
 		return counter.Subscription{}, counter.Subscription{}, wrap("changing "+edit.Subscription, err)
 	}
 	if changed {
-		signal(s.subscriptionsDue)
+		s.wake(kindSubscriptions)
 	}
 	return was, is, nil
 }

@@ -28,7 +28,7 @@ func (s *Store) Append(ctx context.Context, e ledger.Event) (fresh bool, err err
 		return false, wrap("filing an event", err)
 	}
 	if fresh && e.Status == ledger.EventPending {
-		signal(s.eventsDue)
+		s.wake(kindEvents)
 	}
 	if !fresh {
 		// safeguard: conflicting-body

@@ -27,7 +27,7 @@ type recorder struct {
 func (s *Store) recorded(r recorder) {
 	s.shipments.Add(r.shipped)
 	if r.news {
-		signal(s.subscriptionsDue)
+		s.wake(kindSubscriptions)
 	}
 }
 

@@ -40,7 +40,7 @@ func insertMessages(tx *sqlx.Tx, messages []ledger.Message) error {
 func (s *Store) EnqueueMessages(ctx context.Context, messages []ledger.Message) error {
 	err := s.writer.do(ctx, func(tx *sqlx.Tx) error { return insertMessages(tx, messages) })
 	if err == nil && len(messages) > 0 {
-		signal(s.messagesDue)
+		s.wake(kindMessages)
 	}
 	return err
 }
@@ -179,7 +179,7 @@ func (s *Store) Remind(ctx context.Context, at int64) error {
 		set remind_at = 0, due = coalesce(due, ?), revision = revision + 1
 		where remind_at > 0 and remind_at <= ?`, at, at)
 	if err == nil && n > 0 {
-		signal(s.subscriptionsDue)
+		s.wake(kindSubscriptions)
 	}
 	return err
 }

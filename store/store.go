@@ -7,6 +7,7 @@ package store
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -80,10 +81,8 @@ type Store struct {
 	discard   []string // files that Close removes
 	shipments atomic.Int64
 
-	// One place each: a wake-up that finds one waiting changes nothing.
-	eventsDue        chan struct{}
-	subscriptionsDue chan struct{}
-	messagesDue      chan struct{}
+	due     map[string]chan struct{} // one place each: a wake-up that finds one waiting changes nothing
+	wakeups *wakeups                 // of other processes; nil on SQLite
 }
 
 // Open opens the database, brings its schema up to date and starts its writer.
@@ -96,9 +95,15 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("opening the database %s: %w", Name(o.Database), err)
 	}
-	s.eventsDue = make(chan struct{}, 1)
-	s.subscriptionsDue = make(chan struct{}, 1)
-	s.messagesDue = make(chan struct{}, 1)
+	s.due = map[string]chan struct{}{}
+	for _, kind := range []string{kindEvents, kindSubscriptions, kindMessages} {
+		s.due[kind] = make(chan struct{}, 1)
+	}
+	if isPostgres(o.Database) {
+		if s.wakeups, err = startWakeups(s.reads, o.Database, rand.Text(), s.due, o.Serve); err != nil {
+			return nil, errors.Join(err, s.reads.Close())
+		}
+	}
 	s.writer.start(1)
 	if s.inbox != s.writer {
 		s.inbox.start(inboxLoops)
@@ -112,6 +117,9 @@ func (s *Store) Close() error {
 	s.inbox.close()
 	if s.heartbeat != nil {
 		s.heartbeat.Close()
+	}
+	if s.wakeups != nil {
+		s.wakeups.close()
 	}
 	errs := []error{s.writer.db.Close()}
 	if s.reads != s.writer.db {
@@ -130,13 +138,13 @@ func (s *Store) Ping(ctx context.Context) error {
 }
 
 // EventsDue is signaled when an event was filed that can be worked on at once.
-func (s *Store) EventsDue() <-chan struct{} { return s.eventsDue }
+func (s *Store) EventsDue() <-chan struct{} { return s.due[kindEvents] }
 
 // SubscriptionsDue is signaled when facts made a subscription due.
-func (s *Store) SubscriptionsDue() <-chan struct{} { return s.subscriptionsDue }
+func (s *Store) SubscriptionsDue() <-chan struct{} { return s.due[kindSubscriptions] }
 
 // MessagesDue is signaled when notices were put into the outbox.
-func (s *Store) MessagesDue() <-chan struct{} { return s.messagesDue }
+func (s *Store) MessagesDue() <-chan struct{} { return s.due[kindMessages] }
 
 // ShipmentsRecorded is how many shipments this process has recorded since it opened the database.
 func (s *Store) ShipmentsRecorded() int64 { return s.shipments.Load() }

@@ -147,10 +147,10 @@ func (s *Store) Renew(ctx context.Context, lease ledger.Lease, until int64) erro
 
 // RetryFailed makes every event and subscription due at once that waits for the next attempt after an error.
 func (s *Store) RetryFailed(ctx context.Context, at int64) error {
-	retry := func(query string, wakeup chan struct{}) error {
+	retry := func(query, kind string) error {
 		n, err := s.retry(ctx, query, at, at)
 		if err == nil && n > 0 {
-			signal(wakeup)
+			s.wake(kind)
 		}
 		return err
 	}
@@ -162,7 +162,7 @@ func (s *Store) RetryFailed(ctx context.Context, at int64) error {
 				select created, id
 				from events
 				where due > ? and last_error <> ''
-				order by created, id `+s.dialect.skipLocked+`)`, s.eventsDue),
+				order by created, id `+s.dialect.skipLocked+`)`, kindEvents),
 		retry(`
 			update subscriptions
 			set due = ?
@@ -170,7 +170,7 @@ func (s *Store) RetryFailed(ctx context.Context, at int64) error {
 				select id
 				from subscriptions
 				where due > ? and last_error <> ''
-				order by id `+s.dialect.skipLocked+`)`, s.subscriptionsDue))
+				order by id `+s.dialect.skipLocked+`)`, kindSubscriptions))
 }
 
 // Record commits one step of a sync and answers the subscription as it is then. ledger.ErrLeaseLost: somebody else
@@ -200,7 +200,7 @@ func (s *Store) Record(ctx context.Context, lease ledger.Lease, step ledger.Step
 		return counter.Subscription{}, wrap("recording a step of "+lease.ID, err)
 	}
 	if len(step.Messages) > 0 {
-		signal(s.messagesDue)
+		s.wake(kindMessages)
 	}
 	return after.Subscription.Subscription, nil
 }
@@ -298,10 +298,10 @@ func (s *Store) Finish(ctx context.Context, lease ledger.Lease, o ledger.Outcome
 		return writeAll(tx, o.Journal)
 	})
 	if err == nil && news {
-		signal(s.subscriptionsDue)
+		s.wake(kindSubscriptions)
 	}
 	if err == nil && len(o.Messages) > 0 {
-		signal(s.messagesDue)
+		s.wake(kindMessages)
 	}
 	return wrap("finishing the sync of "+lease.ID, err)
 }

@@ -417,6 +417,9 @@ var safeguards = []safeguard{
 		"./store -run TestCopyRunningService",
 	},
 	{
+		"listens-past-pooler", "nobody listens through a pooler", never, "./cmd/termed -run TestPooler",
+	},
+	{
 		"newcomer-waits", "an instance makes no call before the others know of it", never,
 		"./store -run TestShares",
 	},

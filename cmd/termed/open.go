@@ -93,7 +93,7 @@ func withSession(ctx context.Context, env environment, o sessionOptions, do func
 		return err
 	}
 	rules.Listed = listed
-	app := cancelapp.New(db, client, cancelapp.Options{Rules: rules, Idle: service.PollInterval(c.Database), Log: log})
+	app := cancelapp.New(db, client, cancelapp.Options{Rules: rules, Log: log})
 	if _, err := app.ReadBrake(ctx); err != nil {
 		return err
 	}
