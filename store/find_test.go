@@ -39,11 +39,21 @@ func TestFind(t *testing.T) {
 			{"neither", store.Filter{SKU: "SIX", IDPrefix: "a1"}, nil},
 		} {
 			t.Run(c.name, func(t *testing.T) {
-				found, err := s.Find(t.Context(), c.filter)
+				found, err := s.Find(t.Context(), c.filter, 100)
 				if got := ids(found); err != nil || !slices.Equal(got, c.want) {
 					t.Errorf("Find(%+v) = %v, %v; want %v", c.filter, got, err, c.want)
 				}
 			})
+		}
+		found, err := s.Find(t.Context(), store.Filter{}, 2)
+		if err != nil || !slices.Equal(ids(found), []string{"a1", "a2"}) {
+			t.Errorf("the first two are %v, %v", ids(found), err)
+		}
+		terms, skus, err := s.Names(t.Context())
+		slices.Sort(terms)
+		slices.Sort(skus)
+		if err != nil || !slices.Equal(terms, []string{"Gift", "Six"}) || !slices.Equal(skus, []string{"GIFT", "SIX"}) {
+			t.Errorf("Names = %v, %v, %v", terms, skus, err)
 		}
 	})
 }

@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"errors"
 	"strings"
-	"unicode/utf8"
 
 	"github.com/jmoiron/sqlx"
 
@@ -343,48 +342,6 @@ func prioritize(tx *sqlx.Tx, id string, p ledger.Priority) error {
 		end
 		where id = ?`), p, p, id)
 	return wrap("setting the priority", err)
-}
-
-// Subscriptions returns the subscriptions in a state, or all for "", in the order in which they were first recorded.
-func (s *Store) Subscriptions(ctx context.Context, state counter.State) ([]ledger.Subscription, error) {
-	return s.find(ctx, `where e.state = ? or ? = '' order by s.created, s.id`, string(state), string(state))
-}
-
-// Filter selects subscriptions; an empty field selects all.
-type Filter struct {
-	State    counter.State
-	Term     string
-	SKU      string
-	Customer string
-	Order    string // one that it has a shipment on, or that is known to come
-	IDPrefix string
-}
-
-// Find returns the selected subscriptions in the order in which they were first recorded.
-func (s *Store) Find(ctx context.Context, f Filter) ([]ledger.Subscription, error) {
-	clause := "where 1 = 1"
-	var args []any
-	for _, c := range []struct{ sql, value string }{
-		{"e.state = ?", string(f.State)},
-		{"e.term = ?", f.Term},
-		{"e.sku = ?", f.SKU},
-		{"s.customer = ?", f.Customer},
-	} {
-		if c.value != "" {
-			clause += " and " + c.sql
-			args = append(args, c.value)
-		}
-	}
-	if f.Order != "" {
-		clause += ` and (s.extra_order = ? or s.upcoming = ?
-			or exists (select 1 from shipments where subscription = s.id and order_id = ?))`
-		args = append(args, f.Order, f.Order, f.Order)
-	}
-	if f.IDPrefix != "" {
-		clause += " and substr(s.id, 1, ?) = ?"
-		args = append(args, utf8.RuneCountInString(f.IDPrefix), f.IDPrefix)
-	}
-	return s.find(ctx, clause+" order by s.created, s.id", args...)
 }
 
 // Subscription returns one subscription, or ledger.ErrUnknown.

@@ -114,18 +114,25 @@ func (e *bulkEdit) ids(ctx context.Context, s session, stdin io.Reader) ([]strin
 	case e.file != "":
 		return readIDs(e.file, stdin)
 	}
-	all, err := s.store.Find(ctx, store.Filter{Term: e.term})
+	var all int
+	var chosen []ledger.Subscription
+	err := s.store.Each(ctx, store.Query{Term: e.term}, func(sub ledger.Subscription) error {
+		all++
+		if e.isFor(sub.Subscription) {
+			chosen = append(chosen, sub)
+		}
+		return nil
+	})
 	if err != nil {
 		return nil, err
 	}
+	slices.Reverse(chosen) // those first recorded first
+	slices.SortStableFunc(chosen, bySoonestOrder)
 	var ids []string
-	slices.SortStableFunc(all, bySoonestOrder)
-	for _, sub := range all {
-		if e.isFor(sub.Subscription) {
-			ids = append(ids, sub.ID)
-		}
+	for _, sub := range chosen {
+		ids = append(ids, sub.ID)
 	}
-	if len(all) == 0 {
+	if all == 0 {
 		if err := checkFilter(ctx, s.store, s.config, store.Filter{Term: e.term}); err != nil {
 			return nil, err
 		}

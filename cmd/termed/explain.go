@@ -93,7 +93,7 @@ func find(ctx context.Context, s *store.Store, id string) (ledger.Subscription, 
 	if !errors.Is(err, ledger.ErrUnknown) || id == "" {
 		return sub, err
 	}
-	found, failed := s.Find(ctx, store.Filter{IDPrefix: id})
+	found, failed := s.Find(ctx, store.Filter{IDPrefix: id}, listLimit)
 	switch {
 	case failed != nil:
 		return sub, failed

@@ -16,6 +16,7 @@ import (
 	"github.com/termed/termed/counter"
 	"github.com/termed/termed/ledger"
 	"github.com/termed/termed/service"
+	"github.com/termed/termed/store"
 )
 
 func planCommand(env environment) *cobra.Command {
@@ -94,17 +95,19 @@ type lengthChange struct {
 }
 
 func (s session) plan(ctx context.Context) (plan, error) {
-	subscriptions, err := s.store.Subscriptions(ctx, "")
+	p := plan{terms: service.Terms(s.config), removed: map[string]int{}, observe: s.config.Mode == "observe"}
+	err := s.store.Each(ctx, store.Query{}, func(sub ledger.Subscription) error {
+		p.add(s.terms, sub)
+		return nil
+	})
 	if err != nil {
 		return plan{}, err
-	}
-	p := plan{terms: service.Terms(s.config), removed: map[string]int{}, observe: s.config.Mode == "observe"}
-	for _, sub := range subscriptions {
-		p.add(s.terms, sub)
 	}
 	if p.brake, err = s.store.Brake(ctx); err != nil {
 		return plan{}, err
 	}
+	slices.Reverse(p.changes) // those first recorded first
+	slices.Reverse(p.withheld)
 	slices.SortStableFunc(p.changes, func(a, b lengthChange) int { return cmp.Compare(a.term.Name, b.term.Name) })
 	return p, nil
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"slices"
 
 	"github.com/jedib0t/go-pretty/v6/table"
@@ -71,7 +72,12 @@ func subscriptionsListCommand(env environment, path *string) *cobra.Command {
 			}
 			f.State = counter.State(state)
 			return withStoreAndConfig(cmd.Context(), *path, env, store.Manual, func(s *store.Store, c config.Config) error {
-				subscriptions, err := s.Find(cmd.Context(), f)
+				byOrder := f.State == counter.AwaitingApproval || f.State == counter.Throttled
+				most := oneMore(limit)
+				if byOrder {
+					most = math.MaxInt32
+				}
+				subscriptions, err := s.Find(cmd.Context(), f, most)
 				if err != nil {
 					return err
 				}
@@ -80,7 +86,7 @@ func subscriptionsListCommand(env environment, path *string) *cobra.Command {
 						return err
 					}
 				}
-				if f.State == counter.AwaitingApproval || f.State == counter.Throttled {
+				if byOrder {
 					slices.SortStableFunc(subscriptions, bySoonestOrder)
 				}
 				subscriptions, note := cut(subscriptions, limit)
@@ -107,18 +113,13 @@ func subscriptionsListCommand(env environment, path *string) *cobra.Command {
 
 // checkFilter refuses a term or SKU that neither the configuration nor any subscription has.
 func checkFilter(ctx context.Context, s *store.Store, c config.Config, f store.Filter) error {
-	all, err := s.Find(ctx, store.Filter{})
+	terms, skus, err := s.Names(ctx)
 	if err != nil {
 		return err
 	}
-	var terms, skus []string
 	for _, term := range c.Terms {
 		terms = append(terms, term.Name)
 		skus = append(skus, term.SKUs...)
-	}
-	for _, sub := range all {
-		terms = append(terms, sub.Term)
-		skus = append(skus, sub.SKU)
 	}
 	slices.Sort(terms)
 	slices.Sort(skus)
