@@ -67,10 +67,11 @@ func TestLongListOfUpcomingItems(t *testing.T) {
 		if times < 10 || times > 14 {
 			t.Errorf("the list was read %d times in 42 hours, want once in three hours", times)
 		}
+		b.PlaceUnannounced(sub)
+		b.RightWithin(4*time.Hour+10*time.Minute, 5, sub)
+		b.Stop()
 		if !strings.Contains(log.String(), "pages=36 every=3h0m0s") {
 			t.Errorf("the log does not say how often:\n%s", log.String())
 		}
-		b.PlaceUnannounced(sub)
-		b.RightWithin(4*time.Hour+10*time.Minute, 5, sub)
 	})
 }

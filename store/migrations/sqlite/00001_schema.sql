@@ -16,9 +16,9 @@ create table events (
 );
 create index events_due on events (due) where due is not null;
 create index events_failed on events (due) where due is not null and attempts > 0;
-create index events_received on events (received, id);
-create index events_type on events (type, received, id);
-create index events_ignored on events (received, id) where status = 'ignored';
+create index events_received on events (received);
+create index events_type on events (type, received);
+create index events_ignored on events (received) where status = 'ignored';
 create index events_dead on events (received) where status = 'dead';
 create index events_quarantined on events (received) where status = 'quarantined';
 
