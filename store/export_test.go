@@ -40,3 +40,13 @@ func (s *Store) WrongSummaries(ctx context.Context) ([]string, error) {
 		`select id from subscriptions where (state, term, sku, made, total, last_next) <> (`+summary+`)`)
 	return ids, err
 }
+
+// IsPooled says within a time whether a store on PostgreSQL has noticed that a pooler stands in between.
+func (s *Store) IsPooled(within time.Duration) bool {
+	select {
+	case <-s.wakeups.pooled:
+		return true
+	case <-time.After(within):
+		return false
+	}
+}

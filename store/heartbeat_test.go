@@ -101,7 +101,7 @@ func TestShares(t *testing.T) {
 	}
 	db := openRaw(t, "PostgreSQL", where)
 	if _, err := db.Exec(`insert into services (id, kind, outgoing_group, until) values ('killed', 'service', 'a', ` +
-		`(extract(epoch from clock_timestamp()) * 1000)::bigint + 600)`); err != nil {
+		`(extract(epoch from clock_timestamp()) * 1000)::bigint + 3000)`); err != nil {
 		t.Fatal(err)
 	}
 	expect("beside one that was killed, until that expires", first, 3, 2)

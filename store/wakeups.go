@@ -36,6 +36,7 @@ type wakeups struct {
 	own       string // what begins the notifications of this process
 	local     map[string]chan struct{}
 	listening atomic.Bool
+	pooled    chan struct{} // closed when nobody can listen
 	stop      context.CancelFunc
 	running   sync.WaitGroup
 
@@ -60,6 +61,7 @@ func startWakeups(
 		own:     own,
 		local:   local,
 		stop:    stop,
+		pooled:  make(chan struct{}),
 		pending: map[string]bool{},
 		any:     make(chan struct{}, 1),
 	}
@@ -110,6 +112,7 @@ func (w *wakeups) listenAll(ctx context.Context) {
 		err := w.listenOnce(ctx)
 		w.listening.Store(false)
 		if errors.Is(err, errPooled) {
+			close(w.pooled)
 			return
 		}
 		rest(ctx, listenAgain)
@@ -133,10 +136,10 @@ func (w *wakeups) listenOnce(ctx context.Context) error {
 	if _, err := conn.Exec(ctx, "listen "+wakeupChannel); err != nil {
 		return err
 	}
-	w.listening.Store(true)
 	for _, c := range w.local {
 		signal(c) // for what was told before we listened
 	}
+	w.listening.Store(true)
 	for {
 		told, err := conn.WaitForNotification(ctx)
 		if err != nil {

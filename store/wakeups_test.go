@@ -1,6 +1,10 @@
 package store_test
 
 import (
+	"encoding/binary"
+	"io"
+	"net"
+	"net/url"
 	"testing"
 	"time"
 
@@ -33,7 +37,6 @@ func TestWakeups(t *testing.T) {
 			t.Errorf("%s: nobody was woken", what)
 		}
 	}
-	time.Sleep(time.Second) // what wakes them at their start is over
 	drain(second.EventsDue())
 	drain(second.SubscriptionsDue())
 	command, err := store.Open(t.Context(), store.Options{Database: where})
@@ -51,6 +54,77 @@ func TestWakeups(t *testing.T) {
 		t.Fatal(err)
 	}
 	woken("a subscription that a command made due", second.SubscriptionsDue())
+}
+
+// A notification would reach some client of a pooler. That one stands in between is seen by the number of the server's
+// process, which is not the one that the connection was given.
+func TestListensPastPooler(t *testing.T) {
+	where := newPostgres(t)
+	s := open(t, behindPooler(t, where))
+	if !s.IsPooled(20 * time.Second) {
+		t.Error("it did not notice the pooler")
+	}
+	if every := s.PollEvery(); every != 2*time.Second {
+		t.Errorf("behind a pooler, it polls every %v, want 2 s", every)
+	}
+}
+
+// behindPooler returns the address of a proxy that gives each connection another process number, as a pooler does.
+func behindPooler(t *testing.T, address string) string {
+	t.Helper()
+	server, err := url.Parse(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = listener.Close() })
+	target := server.Host
+	go func() {
+		for {
+			client, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			go pooled(client, target)
+		}
+	}()
+	server.Host = listener.Addr().String()
+	server.RawQuery = "sslmode=disable"
+	return server.String()
+}
+
+// pooled passes on what a client and a server say, but for the number of the server's process.
+func pooled(client net.Conn, target string) {
+	defer client.Close()
+	server, err := net.Dial("tcp", target)
+	if err != nil {
+		return
+	}
+	defer server.Close()
+	go func() {
+		_, _ = io.Copy(server, client)
+		_ = server.Close()
+	}()
+	head := make([]byte, 5)
+	for head[0] != 'Z' { // ready for the first query
+		if _, err := io.ReadFull(server, head); err != nil {
+			return
+		}
+		body := make([]byte, binary.BigEndian.Uint32(head[1:])-4)
+		if _, err := io.ReadFull(server, body); err != nil {
+			return
+		}
+		if head[0] == 'K' { // the process and its secret
+			binary.BigEndian.PutUint32(body, binary.BigEndian.Uint32(body)+1)
+		}
+		if _, err := client.Write(append(head[:5:5], body...)); err != nil {
+			return
+		}
+	}
+	_, _ = io.Copy(client, server)
 }
 
 // When the next is due is asked, and a subscription that is leased is due when its lease ends.

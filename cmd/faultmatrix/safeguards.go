@@ -417,7 +417,7 @@ var safeguards = []safeguard{
 		"./store -run TestCopyRunningService",
 	},
 	{
-		"listens-past-pooler", "nobody listens through a pooler", never, "./cmd/termed -run TestPooler",
+		"listens-past-pooler", "nobody listens through a pooler", never, "./store -run TestListensPastPooler",
 	},
 	{
 		"newcomer-waits", "an instance makes no call before the others know of it", never,

@@ -93,18 +93,6 @@ max_client_conn = 200
 	for _, fault := range report.Violations {
 		t.Error(fault)
 	}
-	// A notification would reach some client of the pooler: it is found out, and the database is polled.
-	behind, err := store.Open(t.Context(), store.Options{Database: pooled, Migrate: store.Manual, Serve: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	time.Sleep(2 * time.Second)
-	if every := behind.PollEvery(); every != 2*time.Second {
-		t.Errorf("behind the pooler, it polls every %v, want 2 s", every)
-	}
-	if err := behind.Close(); err != nil {
-		t.Error(err)
-	}
 	// The running instances keep a copy away, behind the pooler and past it.
 	file := filepath.Join(h.dir, "copied.db")
 	for _, from := range []string{pooled, server.address()} {
