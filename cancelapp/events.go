@@ -57,7 +57,7 @@ func (a *App) processEvent(ctx context.Context, e ledger.Event) {
 	order := asksFor(envelope)
 	if !a.orders.take(order) {
 		// Another event about the order is in progress: once that is settled, the order's items are known.
-		v.Next = v.At + a.idle().Milliseconds()
+		v.Next = v.At + min(busyPoll, a.idle()).Milliseconds()
 		v.Attempts = e.Attempts
 		a.settleEvent(ctx, e, v)
 		return

@@ -60,7 +60,7 @@ func (r *run) compareUpcoming(ctx context.Context) error {
 		}
 		ordered := make([]ledger.Subscription, 0, len(subs))
 		for _, id := range moved {
-			if sub := subs[id]; sub.State != counter.Released { // released: not ours, wherever its order is
+			if sub, ok := subs[id]; ok && sub.State != counter.Released { // released: not ours, wherever its order is
 				ordered = append(ordered, sub)
 			}
 		}

@@ -250,7 +250,6 @@ func (a *acceptedEvents) checkInbox(t *testing.T, database string) []store.Event
 // while, and the server is restarted without a chance to finish. The end is exact, and takes hardly more API calls than
 // one instance does.
 func TestClusterEndsExact(t *testing.T) {
-	t.Parallel()
 	server := startPostgres(t)
 	t.Log("FAULT | three instances on one PostgreSQL: one killed, one stopped and continued," +
 		" the server restarted under load | I1 I2 I3 I4 I7 I8 I10")

@@ -20,7 +20,6 @@ import (
 // TestPoolerInTransactionMode runs two instances behind a connection pooler, with fewer server connections than either
 // would have. No state of ours may live in a database session between two transactions.
 func TestPoolerInTransactionMode(t *testing.T) {
-	t.Parallel()
 	program, err := exec.LookPath("pgbouncer")
 	if err != nil {
 		t.Skip("PostgreSQL: there is no pgbouncer to put in between")
