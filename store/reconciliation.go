@@ -105,10 +105,7 @@ func (s *Store) SaveProgress(
 	ctx context.Context, run ledger.Reconciliation, sku string, progress ledger.ListProgress, until int64,
 	learned ...ledger.Listed,
 ) error {
-	ids := make([]string, len(learned))
-	for i, l := range learned {
-		ids[i] = l.Subscription
-	}
+	ids := listedIDs(learned)
 	return wrap("saving the progress in the list of "+sku, s.writer.change(ctx, ids, func(tx *sqlx.Tx) error {
 		if err := oneRow(tx, `update reconciliation set lease_until = ? where one = 1 and lease = ?`,
 			until, run.Token); err != nil {
@@ -160,16 +157,20 @@ func (s *Store) EndReconciliation(
 // SaveListed records what a reconciliation learned about subscriptions without a list. ledger.ErrLeaseLost: somebody
 // else reconciles by now.
 func (s *Store) SaveListed(ctx context.Context, run ledger.Reconciliation, learned ...ledger.Listed) error {
-	ids := make([]string, len(learned))
-	for i, l := range learned {
-		ids[i] = l.Subscription
-	}
-	return wrap("saving what was compared", s.writer.change(ctx, ids, func(tx *sqlx.Tx) error {
+	return wrap("saving what was compared", s.writer.change(ctx, listedIDs(learned), func(tx *sqlx.Tx) error {
 		if err := oneRow(tx, `update reconciliation set lease = lease where one = 1 and lease = ?`, run.Token); err != nil {
 			return err
 		}
 		return list(tx, learned)
 	}))
+}
+
+func listedIDs(listed []ledger.Listed) []string {
+	ids := make([]string, len(listed))
+	for i, l := range listed {
+		ids[i] = l.Subscription
+	}
+	return ids
 }
 
 func list(tx *sqlx.Tx, listed []ledger.Listed) error {

@@ -106,7 +106,7 @@ func (w *wakeups) tellAll(ctx context.Context) {
 	}
 }
 
-// listenAll listens, on a connection of its own, until ctx is done or there is none to listen on.
+// listenAll listens, on a connection of its own, until ctx is done or a pooler makes it useless.
 func (w *wakeups) listenAll(ctx context.Context) {
 	for ctx.Err() == nil {
 		err := w.listenOnce(ctx)

@@ -96,7 +96,7 @@ func behindPooler(t *testing.T, address string) string {
 	return server.String()
 }
 
-// pooled passes on what a client and a server say, but for the number of the server's process.
+// pooled passes on what a client and a server say, except for the number of the server's process.
 func pooled(client net.Conn, target string) {
 	defer client.Close()
 	server, err := net.Dial("tcp", target)

@@ -60,7 +60,7 @@ func TestReconcileEconomy(t *testing.T) {
 			{"what was updated lately, which is none of it", func() {
 				b.Reconcile(reconcile.Scope{Since: "2999-12-31"})
 			}, 1, false},
-			{"what was updated lately, which is none of it, and upcoming orders: their pages too", func() {
+			{"what was updated lately, which is nothing, and upcoming orders: their pages too", func() {
 				b.Reconcile(reconcile.Scope{Since: "2999-12-31", Upcoming: true})
 			}, 1 + n/100, false},
 			{"30 orders that webhooks announce: GET and PATCH for each", func() {

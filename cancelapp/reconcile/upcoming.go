@@ -12,10 +12,10 @@ import (
 	"github.com/termed/termed/ordergroove"
 )
 
-// readUpcoming reads which order each subscription's next box is on. A subscription has one upcoming order at a time,
-// and the next one is created when that one is placed (contract, section 2, "Data model"): where it is still the same,
-// nothing was placed since, and the placed orders need not be asked for. In a shop of many other subscriptions this
-// costs more calls than it saves, and is given up after a number of pages.
+// readUpcoming reads which order each subscription's next shipment is on. A subscription has one upcoming order at a
+// time, and the next one is created when that one is placed (contract, section 2, "Data model"): where it is still the
+// same, nothing was placed since, and the placed orders need not be asked for. In a shop of many other subscriptions
+// this costs more calls than it saves, and is given up after a number of pages.
 func (r *run) readUpcoming(ctx context.Context, most int) error {
 	var upcoming upcomingOrders
 	from := ""
@@ -99,7 +99,7 @@ func (u *upcomingOrders) add(subscription, order string) {
 	u.more[key] = strings.Join(slices.Compact(orders), " ")
 }
 
-// of returns a subscription's orders with spaces between them; "" is none.
+// of returns a subscription's orders with spaces between them, "" if it has no order.
 func (u *upcomingOrders) of(subscription string) string {
 	if !u.known() {
 		return ""

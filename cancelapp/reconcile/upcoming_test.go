@@ -3,6 +3,7 @@ package reconcile_test
 import (
 	"bytes"
 	"log/slog"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -38,6 +39,36 @@ func TestLostOrderIsFoundWithinTheHour(t *testing.T) {
 		// Each hour: both lists of subscriptions and three pages of upcoming items, and nothing about each subscription.
 		if calls := len(b.Sim.Calls()) - before; calls < 9*5 || calls > 10*5 {
 			t.Errorf("%d calls in ten hours in which nothing happened, want 5 an hour", calls)
+		}
+	})
+}
+
+// Without the list of upcoming items, what was updated lately is compared all the same, and the log says what is not.
+func TestUpcomingItemsRefused(t *testing.T) {
+	t.Log("FAULT | the list of upcoming items is refused with 403 for days | " +
+		"I12: what was updated lately is compared each hour all the same")
+	apptest.Run(t, sim.Options{}, func(t *testing.T, b *apptest.Bubble) {
+		b.Stop()
+		var log bytes.Buffer
+		b.Schedule = reconcile.Schedule{Every: time.Hour, All: 100 * time.Hour}
+		b.Start(cancelapp.Options{Idle: time.Minute, Log: slog.New(slog.NewTextHandler(&log, nil))})
+		time.Sleep(10 * time.Minute)
+		b.Sim.Break(sim.Fault{
+			Method:    "GET",
+			Path:      "/items/",
+			WholePath: true,
+			Status:    http.StatusForbidden,
+			Body:      `{"detail":"Authentication Failed"}`,
+		})
+		sub := b.SubscribeSilently(1, "SIX")[0]
+		time.Sleep(67 * time.Minute)
+		recorded := b.Recorded(sub)
+		b.Stop()
+		if recorded.Term == "" {
+			t.Error("what was updated lately was not compared")
+		}
+		if !strings.Contains(log.String(), "upcoming items could not be read") {
+			t.Errorf("the log does not say what is not compared:\n%s", log.String())
 		}
 	})
 }

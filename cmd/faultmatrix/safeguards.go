@@ -212,6 +212,11 @@ var safeguards = []safeguard{
 		"./cancelapp/reconcile -run TestLostOrder",
 	},
 	{
+		"without-upcoming", "what was updated is compared without the list of upcoming items",
+		swap(`r.o.Log.Error("upcoming items could not be read: what was updated is compared without them", "error", err)`,
+			`return err`), "./cancelapp/reconcile -run TestUpcomingItemsRefused",
+	},
+	{
 		"upcoming-share", "the list of upcoming items is read as often as its share of the calls allows",
 		swap(`lookEvery.Milliseconds()`, `0`), "./cancelapp/reconcile -run TestLongList",
 	},
