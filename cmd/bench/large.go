@@ -33,7 +33,7 @@ func (b *bench) reconcileLarge(ctx context.Context) error {
 			return err
 		}
 		defer large.server.Close()
-		dir, err := b.configure(large.url, r.database, perMinute)
+		dir, err := b.configure(settings{large.url, r.database, perMinute, 0})
 		if err != nil {
 			return err
 		}

@@ -44,6 +44,7 @@ var parts = []struct {
 	{"backlog", (*bench).backlog},
 	{"calls", (*bench).callsPerShipment},
 	{"reconcile", (*bench).reconcileLarge},
+	{"years", (*bench).years},
 }
 
 func main() {
@@ -55,7 +56,7 @@ func main() {
 		"address of a PostgreSQL server; empty: none")
 	flag.DurationVar(&b.time, "time", 10*time.Second, "how long each load lasts")
 	flag.IntVar(&b.events, "events", 5_000_000, "how many events are stored when growth is measured")
-	flag.IntVar(&b.subscriptions, "subscriptions", 1_000_000, "how many subscriptions a full reconcile compares")
+	flag.IntVar(&b.subscriptions, "subscriptions", 1_000_000, "how many subscriptions a large shop has")
 	flag.StringVar(&b.profile, "profile", "", "write a profile of termed while it receives to this file")
 	only := flag.String("only", "", "names of what to measure, with commas; empty: all of "+names())
 	write := flag.Bool("write", false, "write docs/performance.md")

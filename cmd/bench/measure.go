@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -28,6 +29,7 @@ ordergroove:
   api_key: ${ORDERGROOVE_API_KEY}
   webhook_keys: [ "${ORDERGROOVE_WEBHOOK_KEY}" ]
   requests_per_minute: %d
+keep_events: %dd
 brake: { ends_per_hour: 100000 } # of those complete at first sight: months of orders are placed within a minute
 terms:
   - { name: Gift, skus: [GIFT], shipments: 3 }
@@ -58,9 +60,16 @@ func openShop() (*shop, error) {
 // folder makes a new folder.
 func (b *bench) folder() (string, error) { return os.MkdirTemp(b.dir, "run-") }
 
-// termed starts termed on a database.
-func (b *bench) termed(ctx context.Context, s *shop, database string, perMinute int) (*process, error) {
-	dir, err := b.configure(s.url, database, perMinute)
+// settings are what differs between the configurations.
+type settings struct {
+	api, database string
+	perMinute     int
+	keepEvents    int // days; 0: the default
+}
+
+// termed starts termed in a new folder.
+func (b *bench) termed(ctx context.Context, with settings) (*process, error) {
+	dir, err := b.configure(with)
 	if err != nil {
 		return nil, err
 	}
@@ -68,12 +77,12 @@ func (b *bench) termed(ctx context.Context, s *shop, database string, perMinute 
 }
 
 // configure makes a new folder with a termed.yaml.
-func (b *bench) configure(api, database string, perMinute int) (string, error) {
+func (b *bench) configure(with settings) (string, error) {
 	dir, err := b.folder()
 	if err != nil {
 		return "", err
 	}
-	text := fmt.Sprintf(yaml, b.profile != "", database, api, perMinute)
+	text := fmt.Sprintf(yaml, b.profile != "", with.database, with.api, with.perMinute, cmp.Or(with.keepEvents, 30))
 	return dir, os.WriteFile(filepath.Join(dir, "termed.yaml"), []byte(text), 0o600)
 }
 
@@ -96,7 +105,7 @@ func (b *bench) receive(ctx context.Context, title, note string, database func()
 		if err != nil {
 			return err
 		}
-		run := func() (*process, error) { return b.termed(ctx, shop, address, perMinute) }
+		run := func() (*process, error) { return b.termed(ctx, settings{shop.url, address, perMinute, 0}) }
 		if how, isReference := strings.CutPrefix(name, "reference"); isReference {
 			together := "together"
 			if how != "" {
