@@ -2,11 +2,13 @@ package store
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"database/sql"
 	"encoding/hex"
 	"errors"
+	"slices"
 	"unicode/utf8"
 
 	"github.com/jmoiron/sqlx"
@@ -265,16 +267,32 @@ const maxGapEvents = 100_000
 // DeliveryGaps returns the n longest times between two deliveries since a time, in milliseconds, the longest first, and
 // when the first of these deliveries was; both times UTC unix milliseconds.
 func (s *Store) DeliveryGaps(ctx context.Context, since int64, n int) (gaps []int64, first int64, err error) {
-	const deliveries = `(select received from events where received >= ? order by received desc limit ?) as latest`
-	if err := s.reads.GetContext(ctx, &first, s.reads.Rebind(`select coalesce(min(received), 0) from `+deliveries), since,
-		maxGapEvents); err != nil {
-		return nil, 0, wrap("reading the first delivery", err)
+	// The database would have to keep all of them to sort their gaps.
+	rows, err := s.reads.QueryContext(ctx,
+		s.reads.Rebind(`select received from events where received >= ? order by received desc limit ?`),
+		since, maxGapEvents)
+	if err != nil {
+		return nil, 0, wrap("reading deliveries", err)
 	}
-	err = s.reads.SelectContext(ctx, &gaps, s.reads.Rebind(`
-		select gap
-		from (select received - lag(received) over (order by received) as gap from `+deliveries+`) as gaps
-		where gap is not null
-		order by gap desc
-		limit ?`), since, maxGapEvents, n)
-	return gaps, first, wrap("reading the gaps between deliveries", err)
+	defer rows.Close()
+	for rows.Next() {
+		later := first
+		if err := rows.Scan(&first); err != nil {
+			return nil, 0, wrap("reading deliveries", err)
+		}
+		if later != 0 {
+			gaps = insertLongest(gaps, later-first, n)
+		}
+	}
+	return gaps, first, wrap("reading deliveries", rows.Err())
+}
+
+// insertLongest keeps the n longest gaps, the longest first.
+func insertLongest(gaps []int64, gap int64, n int) []int64 {
+	shorter, _ := slices.BinarySearchFunc(gaps, gap, func(other, gap int64) int { return cmp.Compare(gap, other) })
+	if shorter == n {
+		return gaps
+	}
+	gaps = slices.Insert(gaps, shorter, gap)
+	return gaps[:min(n, len(gaps))]
 }
