@@ -25,6 +25,7 @@ type DiscountCode struct {
 
 // adjustments reads what a term does to single shipments. The schema says what is right, as it does for the API.
 func (r *reader) adjustments(s section, shipments int) []schedule.Spec {
+	s.note("adjustments", property{Kind: someAdjustments})
 	if _, set := s.value("adjustments"); !set {
 		return nil
 	}
@@ -153,7 +154,7 @@ func (r *reader) timezone(v string) string {
 }
 
 func (r *reader) platform(v string) string {
-	return oneOf(v,
+	return r.oneOf(v,
 		"other",
 		"shopify (Ordergroove does not change the payment method of one order)")
 }
@@ -161,6 +162,9 @@ func (r *reader) platform(v string) string {
 // discountCodes reads the codes that an adjustment may use: Ordergroove cannot look up a shop's own.
 func (r *reader) discountCodes(s section) map[string]DiscountCode {
 	var codes map[string]DiscountCode
+	if s.r.describes {
+		r.discountCode(s.anyKey())
+	}
 	for name, field := range s.fields {
 		s.allow(name)
 		if codes == nil {

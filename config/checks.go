@@ -13,19 +13,19 @@ import (
 // The checks in this file return what is wrong with a value and what would be right, or "".
 
 func (r *reader) firstShipment(v string) string {
-	return oneOf(v,
+	return r.oneOf(v,
 		"checkout (the checkout order is shipment 1)",
 		"recurring (the first recurring order is shipment 1)")
 }
 
 func (r *reader) prepaidRenewal(v string) string {
-	return oneOf(v,
+	return r.oneOf(v,
 		"cancel (a prepaid subscription ends with its paid orders)",
 		"keep (its renewal behavior is not changed)")
 }
 
 func (r *reader) onCompleteWord(v string) string {
-	return oneOf(v,
+	return r.oneOf(v,
 		"cancel (hide and cancel the subscription)",
 		"renew (start a new term)",
 		"release (continue without a term)",
@@ -33,30 +33,31 @@ func (r *reader) onCompleteWord(v string) string {
 }
 
 func (r *reader) onReactivation(v string) string {
-	return oneOf(v,
+	return r.oneOf(v,
 		"block (hide and cancel it again)",
 		"new_term (start a new term)",
 		"release (continue without a term)")
 }
 
 func (r *reader) onSwap(v string) string {
-	return oneOf(v, "keep (shipments already made count)", "restart (the new term starts from zero)")
+	return r.oneOf(v, "keep (shipments already made count)", "restart (the new term starts from zero)")
 }
 
 func (r *reader) migrate(v string) string {
-	return oneOf(v, "auto (at every start)", "manual (with termed migrate up)")
+	return r.oneOf(v, "auto (at every start)", "manual (with termed migrate up)")
 }
 
 func (r *reader) mode(v string) string {
-	return oneOf(v, "live (subscriptions are written and ended)", "observe (nothing is changed at Ordergroove)")
+	return r.oneOf(v, "live (subscriptions are written and ended)", "observe (nothing is changed at Ordergroove)")
 }
 
 func (r *reader) boolean(v string) string {
-	return oneOf(v, "true", "false")
+	return r.oneOf(v, "true", "false")
 }
 
 // oneOf checks a word against the first words of the choices, each of which goes on to explain itself.
-func oneOf(v string, choices ...string) string {
+func (r *reader) oneOf(v string, choices ...string) string {
+	r.choices = choices
 	for _, choice := range choices {
 		if word, _, _ := strings.Cut(choice, " "); v == word && word != "{" {
 			return ""

@@ -72,12 +72,12 @@ func (r *reader) console(s section) Console {
 		PublicURL: strings.TrimSuffix(s.text("public_url", "", r.publicURL), "/"),
 	}
 	names := map[string]bool{}
-	if _, set := s.value("users"); set {
+	if s.has("users") {
 		for _, entry := range s.sections("users", "at least one user, with name, role and password") {
 			c.Users = append(c.Users, r.user(entry, names))
 		}
 	}
-	if _, set := s.value("tokens"); set {
+	if s.has("tokens") {
 		for _, entry := range s.sections("tokens", "at least one token, with name, role and hash") {
 			c.Tokens = append(c.Tokens, r.token(entry, names))
 		}
@@ -125,6 +125,7 @@ func (r *reader) user(s section, names map[string]bool) User {
 		Name: r.actor(s, "the name to sign in with, for example ana", names),
 		Role: r.role(s),
 	}
+	s.note("password", property{Kind: aText, Required: true})
 	at, set := s.value("password")
 	switch text, _ := spelled(at); {
 	case !set:
@@ -200,10 +201,10 @@ var roles = []string{
 }
 
 func (r *reader) role(s section) string {
-	want := "viewer, agent or operator"
-	role := s.required("role", want)
+	role := s.required("role", "viewer, agent or operator")
+	s.offer("role", roles)
 	if at, set := s.value("role"); set && role != "" && !r.withoutValue(at) {
-		if problem := alike(role, roles...); problem != "" {
+		if problem := r.alike(role, roles...); problem != "" {
 			r.report(at, "role: %s", problem)
 		}
 	}
@@ -211,15 +212,15 @@ func (r *reader) role(s section) string {
 }
 
 func (r *reader) action(v string) string {
-	return alike(v,
+	return r.alike(v,
 		"cancel (a subscription)",
 		"skip (its next order)",
 		"adjust (one of its orders before it ships)")
 }
 
 // alike is oneOf with the choice that a misspelled word probably stands for.
-func alike(v string, choices ...string) string {
-	problem := oneOf(v, choices...)
+func (r *reader) alike(v string, choices ...string) string {
+	problem := r.oneOf(v, choices...)
 	var words []string
 	for _, choice := range choices {
 		word, _, _ := strings.Cut(choice, " ")
@@ -234,11 +235,13 @@ func alike(v string, choices ...string) string {
 
 // words reads an optional list of different words.
 func (r *reader) words(s section, key, want string, check func(string) string) []string {
-	if _, set := s.value(key); !set {
+	if !s.has(key) {
 		return nil
 	}
 	var all []string
-	for _, word := range s.texts(key, want) {
+	words := s.texts(key, want)
+	s.offer(key, r.offered(check))
+	for _, word := range words {
 		problem := check(word.text)
 		switch {
 		case r.withoutValue(word.at):

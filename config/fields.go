@@ -23,7 +23,7 @@ func (r *reader) config(top section) Config {
 	console := top.section("console")
 	c.Console = r.console(console)
 	r.listeners(top, console, c)
-	c.Ordergroove = r.ordergroove(top.section("ordergroove"))
+	c.Ordergroove = r.ordergroove(top.requiredSection("ordergroove"))
 	c.Brake = r.brake(top.section("brake"))
 	c.Webhook = r.webhook(top.section("webhook"))
 	if at, set := top.value("keep_events"); set && c.KeepEvents < c.Webhook.MaxAge {

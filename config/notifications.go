@@ -33,7 +33,7 @@ const (
 func (r *reader) notifications(s section) Notifications {
 	defer s.end()
 	n := Notifications{LastShipmentDays: s.number("last_shipment_days", 0, 0, 365)}
-	if _, set := s.value("endpoints"); !set {
+	if !s.has("endpoints") {
 		return n
 	}
 	names := map[string]bool{}
@@ -72,11 +72,13 @@ func (r *reader) endpoint(s section) Endpoint {
 }
 
 func (r *reader) types(s section) []string {
-	if _, set := s.value("types"); !set {
+	if !s.has("types") {
 		return nil
 	}
 	var types []string
-	for _, t := range s.texts("types", "notification types, for example [term.completed]") {
+	named := s.texts("types", "notification types, for example [term.completed]")
+	s.offer("types", notificationTypes)
+	for _, t := range named {
 		if !r.withoutValue(t.at) && !slices.Contains(notificationTypes, t.text) {
 			allowed := strings.Join(notificationTypes, ", ")
 			r.report(t.at, "types: unknown notification type %q; allowed types: %s", t.text, allowed)

@@ -22,10 +22,11 @@ func (r *reader) oidc(s, console section) *OIDC {
 		NameClaim:    s.text("name_claim", "email", nil),
 		Scopes:       r.words(s, "scopes", wantScopes, func(string) string { return "" }),
 	}
-	if at, set := s.value("issuer"); set {
-		o.Issuer = s.text("issuer", "", r.issuer)
-	} else {
-		s.missing(at, "issuer", wantIssuer)
+	o.Issuer = s.required("issuer", wantIssuer)
+	if at, set := s.value("issuer"); set && o.Issuer != "" && !r.withoutValue(at) {
+		if problem := r.issuer(o.Issuer); problem != "" {
+			r.report(at, "issuer: %s", problem)
+		}
 	}
 	names := map[string]bool{}
 	for _, entry := range s.sections("groups", wantGroups) {

@@ -26,6 +26,9 @@ type reader struct {
 
 	codes          map[string]DiscountCode // that adjustments may use
 	withoutSecrets bool                    // variables of unneededKeys may be unset
+
+	describes bool     // no file is read: what could be in one is described
+	choices   []string // what the last check offered, while a file is described
 }
 
 // unneededKeys are the settings that LoadWithoutSecrets leaves empty if their variables are not set.
@@ -39,6 +42,8 @@ type section struct {
 	partial bool     // some of it cannot be read, and was reported: no key is reported as missing
 	fields  map[string]*ast.MappingValueNode
 	allowed *[]string // the keys that were read so far
+
+	described *property // where a file is described
 }
 
 // scalar is a text and its position.
@@ -161,7 +166,14 @@ func (r *reader) unsupported(name string, node ast.Node) bool {
 	return true
 }
 
-func (s section) present() bool { return s.at != nil }
+func (s section) present() bool { return s.at != nil || s.r.describes }
+
+// has says that an optional setting has a value, or is described.
+func (s section) has(key string) bool {
+	s.note(key, property{})
+	_, set := s.value(key)
+	return set || s.r.describes
+}
 
 // allow marks a key as known.
 func (s section) allow(key string) {
@@ -207,13 +219,26 @@ func (s section) tokenOf(key string) *token.Token {
 
 func (s section) section(key string) section {
 	node, ok := s.value(key)
+	if s.r.describes {
+		return s.r.describe(key, s.note(key, property{Kind: aMapping}))
+	}
 	if !ok {
 		return s.r.section(key, nil)
 	}
 	return s.r.section(key, node)
 }
 
+// requiredSection is a section whose keys are reported as missing if it is.
+func (s section) requiredSection(key string) section {
+	s.note(key, property{Kind: aMapping, Required: true})
+	return s.section(key)
+}
+
 func (s section) sections(key, want string) []section {
+	if s.r.describes {
+		noted := s.note(key, property{Kind: aList, Entry: &property{Kind: aMapping}, Required: true})
+		return []section{s.r.describe(key, noted.Entry)}
+	}
 	var all []section
 	for _, node := range s.list(key, want) {
 		if !s.emptyEntry(key, node) {
@@ -224,6 +249,7 @@ func (s section) sections(key, want string) []section {
 }
 
 func (s section) texts(key, want string) []scalar {
+	s.note(key, property{Kind: aList, Entry: &property{Kind: aText}, Required: true})
 	var all []scalar
 	for _, node := range s.list(key, want) {
 		if s.emptyEntry(key, node) {
@@ -267,6 +293,7 @@ func (s section) list(key, want string) []ast.Node {
 
 // text reads an optional setting. The check returns what is wrong and what would be right, or "".
 func (s section) text(key, fallback string, check func(string) string) string {
+	s.note(key, property{Kind: aText, Default: fallback, Choices: s.r.offered(check)})
 	node, ok := s.value(key)
 	if !ok {
 		return fallback
@@ -284,6 +311,7 @@ func (s section) text(key, fallback string, check func(string) string) string {
 }
 
 func (s section) required(key, want string) string {
+	s.note(key, property{Kind: aText, Required: true})
 	node, ok := s.value(key)
 	if !ok {
 		s.missing(node, key, want)
@@ -294,14 +322,20 @@ func (s section) required(key, want string) string {
 }
 
 func (s section) requiredNumber(key, want string, least, most int) int {
+	s.note(key, property{Kind: aNumber, Least: least, Most: most, Required: true})
 	if node, ok := s.value(key); !ok {
 		s.missing(node, key, want)
 		return least
 	}
-	return s.number(key, least, least, most)
+	return s.readNumber(key, least, least, most)
 }
 
 func (s section) number(key string, fallback, least, most int) int {
+	s.note(key, property{Kind: aNumber, Default: strconv.Itoa(fallback), Least: least, Most: most})
+	return s.readNumber(key, fallback, least, most)
+}
+
+func (s section) readNumber(key string, fallback, least, most int) int {
 	node, ok := s.value(key)
 	if !ok {
 		return fallback
@@ -327,6 +361,7 @@ func (s section) duration(key string, fallback, least time.Duration) time.Durati
 
 // durationOr reads a duration, or one of a few words.
 func (s section) durationOr(key string, words map[string]time.Duration, fallback, least time.Duration) time.Duration {
+	s.note(key, durationProperty(words, fallback, least))
 	node, ok := s.value(key)
 	if !ok {
 		return fallback

@@ -74,6 +74,10 @@ func (r *reader) skus(s section, term string, owners map[string]string) []string
 
 // onComplete is a word, or swap: {sku: …}.
 func (r *reader) onComplete(s section) (what, sku string) {
+	if s.r.describes {
+		s.note("on_complete", property{Kind: aWordOrMapping, Default: "cancel", Choices: r.offered(r.onCompleteWord)})
+		return "", r.swapTo(s.section("on_complete"))
+	}
 	node, ok := s.value("on_complete")
 	if !ok {
 		return "cancel", ""
@@ -104,6 +108,9 @@ func (r *reader) swapTo(s section) string {
 // constants are keys of extra_data: a text, or a JSON number, true or false as it is spelled.
 func (r *reader) constants(s section, managed []string) map[string]string {
 	var set map[string]string
+	if s.r.describes {
+		s.described.AnyKey = &property{Kind: aText}
+	}
 	for name, field := range s.fields {
 		s.allow(name)
 		if slices.Contains(managed, name) {
