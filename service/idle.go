@@ -39,12 +39,15 @@ func isTimeout(err error) bool {
 	return ok && timeout.Timeout()
 }
 
+// ReadyPath is where the console says whether the service can do its work.
+const ReadyPath = "/readyz"
+
 // consoleTimeout is how long the console may take to answer.
 const consoleTimeout = 10 * time.Second
 
 // Idle asks the console of a service whether its backlog is empty.
 func Idle(ctx context.Context, consoleURL string) (bool, error) {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, consoleURL+"/readyz", nil)
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, consoleURL+ReadyPath, nil)
 	if err != nil {
 		return false, err
 	}

@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"math"
-	"runtime"
-	"runtime/debug"
 	"slices"
 	"time"
 
@@ -116,6 +114,7 @@ func (s *Service) metrics(ctx context.Context) ([]console.Metric, error) {
 
 // processMetrics say whether this process can work.
 func (s *Service) processMetrics(ctx context.Context) []console.Metric {
+	build := ReadBuild()
 	ready := !slices.ContainsFunc(s.checks(), func(c console.Check) bool { return c.Test(ctx) != nil })
 	return []console.Metric{
 		metric("termed_ready", "1 while /readyz answers 200.", oneIf(ready)),
@@ -130,26 +129,10 @@ func (s *Service) processMetrics(ctx context.Context) []console.Metric {
 		{
 			Name:   "termed_build_info",
 			Help:   "The version of this program; always 1.",
-			Labels: buildLabels(),
+			Labels: map[string]string{"version": build.Version, "commit": build.Commit, "go": build.Go},
 			Value:  1,
 		},
 	}
-}
-
-// buildLabels are what the build says of the program.
-func buildLabels() map[string]string {
-	labels := map[string]string{"version": "unknown", "commit": "unknown", "go": runtime.Version()}
-	info, ok := debug.ReadBuildInfo()
-	if !ok {
-		return labels
-	}
-	labels["version"] = info.Main.Version
-	for _, setting := range info.Settings {
-		if setting.Key == "vcs.revision" {
-			labels["commit"] = setting.Value
-		}
-	}
-	return labels
 }
 
 // counterMetrics count deliveries and API calls since the start.

@@ -227,10 +227,6 @@ func listAdjustments(ctx context.Context, env environment, s *store.Store, q sto
 		}
 		return printJSON(env.stdout, all)
 	}
-	if len(found) == 0 {
-		fmt.Fprintln(env.stdout, "no adjustments")
-		return nil
-	}
 	t := newTable("id", "subscription", "order", "what", "status", "applied to", "reason", "by", "created")
 	for _, a := range found {
 		t.AppendRow(table.Row{
@@ -245,9 +241,9 @@ func listAdjustments(ctx context.Context, env environment, s *store.Store, q sto
 			stamp(a.Created),
 		})
 	}
-	fmt.Fprintln(env.stdout, t.Render())
+	printList(env, t, "adjustments")
 	if cut {
-		fmt.Fprintf(env.stdout, "only the newest %d are shown; see --limit\n", limit)
+		fmt.Fprintf(env.stderr, "only the newest %d are shown; see --limit\n", limit)
 	}
 	return nil
 }

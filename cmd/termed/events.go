@@ -29,9 +29,10 @@ var eventStates = []string{
 
 func eventsCommand(env environment) *cobra.Command {
 	var path string
-	cmd := &cobra.Command{Use: "events", Short: "List the events in the inbox, show one, and retry dead ones"}
+	cmd := &cobra.Command{Use: "events", Short: "List the events in the inbox, follow it, show one, and retry dead ones"}
 	groupConfigFlag(cmd, &path)
-	cmd.AddCommand(eventsListCommand(env, &path), eventsShowCommand(env, &path), eventsRetryCommand(env, &path))
+	cmd.AddCommand(eventsListCommand(env, &path), eventsTailCommand(env, &path), eventsShowCommand(env, &path),
+		eventsRetryCommand(env, &path))
 	return cmd
 }
 
@@ -72,7 +73,7 @@ func eventsListCommand(env environment, path *string) *cobra.Command {
 				if asJSON {
 					return printJSON(env.stdout, eventsJSON(events))
 				}
-				printEvents(env.stdout, events)
+				printEvents(env, events)
 				return nil
 			})
 		},
@@ -96,12 +97,12 @@ func checkEventType(name string) error {
 		name, didYouMean(name, ordergroove.EventTypes()))}
 }
 
-func printEvents(out io.Writer, events []store.Event) {
+func printEvents(env environment, events []store.Event) {
 	t := newTable("event", "type", "received", "state", "attempts", "next attempt", "reason")
 	for _, e := range events {
 		t.AppendRow(table.Row{e.ID, e.Type, stamp(e.Received), e.Status, e.Attempts, stamp(e.Due.Int64), eventReason(e)})
 	}
-	fmt.Fprintln(out, t.Render())
+	printList(env, t, "events")
 }
 
 // eventReason says why an event is in its state, where that is not plain.

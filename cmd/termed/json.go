@@ -108,6 +108,12 @@ type eventJSON struct {
 	Reason      string    `json:"reason,omitempty"` // why it is in this state
 }
 
+// tailJSON is a line of `events tail`.
+type tailJSON struct {
+	eventJSON
+	Subscriptions []string `json:"subscriptions"`
+}
+
 // shownEventJSON is `events show`.
 type shownEventJSON struct {
 	eventJSON

@@ -13,14 +13,14 @@ func migrateCommand(env environment) *cobra.Command {
 	cmd := &cobra.Command{Use: "migrate", Short: "Migrate the database schema by hand"}
 	groupConfigFlag(cmd, &path)
 	cmd.AddCommand(
-		schemaCommand(env, &path, "up", "Migrate to the schema of this version of termed", store.Auto),
-		schemaCommand(env, &path, "status", "Show the schema version of the database", store.LookOnly),
+		migrationCommand(env, &path, "up", "Migrate to the schema of this version of termed", store.Auto),
+		migrationCommand(env, &path, "status", "Show the schema version of the database", store.LookOnly),
 	)
 	return cmd
 }
 
-// schemaCommand opens the database, migrating it or not, and prints its schema version.
-func schemaCommand(env environment, path *string, name, short string, how store.Migrate) *cobra.Command {
+// migrationCommand opens the database, migrating it or not, and prints its schema version.
+func migrationCommand(env environment, path *string, name, short string, how store.Migrate) *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   name,

@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"io"
 
 	"github.com/jedib0t/go-pretty/v6/table"
 	"github.com/spf13/cobra"
@@ -53,7 +52,7 @@ func notificationsListCommand(env environment, path *string) *cobra.Command {
 				if asJSON {
 					return printJSON(env.stdout, notificationsJSON(notifications))
 				}
-				printNotifications(env.stdout, notifications)
+				printNotifications(env, notifications)
 				return nil
 			})
 		},
@@ -64,7 +63,7 @@ func notificationsListCommand(env environment, path *string) *cobra.Command {
 	return cmd
 }
 
-func printNotifications(out io.Writer, notifications []store.Message) {
+func printNotifications(env environment, notifications []store.Message) {
 	t := newTable("notification", "endpoint", "type", "subscription", "created", "state", "attempts", "next attempt",
 		"last error")
 	for _, n := range notifications {
@@ -80,5 +79,5 @@ func printNotifications(out io.Writer, notifications []store.Message) {
 			n.LastError,
 		})
 	}
-	fmt.Fprintln(out, t.Render())
+	printList(env, t, "notifications")
 }

@@ -67,7 +67,7 @@ func withSession(ctx context.Context, env environment, o sessionOptions, do func
 	if err != nil {
 		return err
 	}
-	log, err := newLog(env.stderr, o.logLevel)
+	log, err := newLog(env, o.logLevel)
 	if err != nil {
 		return err
 	}

@@ -30,11 +30,31 @@ type exit struct {
 
 func (e exit) Error() string { return e.text }
 
+// newTable begins a table: aligned columns without borders.
 func newTable(columns ...any) table.Writer {
 	t := table.NewWriter()
-	t.SetStyle(table.StyleLight)
+	style := table.StyleDefault
+	style.Box.PaddingLeft = ""
+	style.Box.PaddingRight = "  "
+	style.Options = table.OptionsNoBordersAndSeparators
+	t.SetStyle(style)
+	t.SuppressTrailingSpaces()
 	t.AppendHeader(columns)
 	return t
+}
+
+// printList prints rows that other programs may read, too: where they do not go to a terminal there are tabs between
+// the columns, and no header. That there are none is said to people only.
+func printList(env environment, rows table.Writer, noun string) {
+	switch {
+	case rows.Length() == 0:
+		fmt.Fprintf(env.stderr, "no %s\n", noun)
+	case isTerminal(env.stdout):
+		fmt.Fprintln(env.stdout, rows.Render())
+	default:
+		rows.ResetHeaders()
+		fmt.Fprintln(env.stdout, rows.RenderTSV())
+	}
 }
 
 // stamp prints a time of UTC unix milliseconds for people, and nothing for 0.
@@ -74,16 +94,21 @@ func progressOn(out io.Writer) func(string) {
 	}
 }
 
-// newLog writes JSON lines or, on a terminal, lines for people.
-func newLog(w io.Writer, level string) (*slog.Logger, error) {
+// newLog writes JSON lines to standard error or, on a terminal, lines for people.
+func newLog(env environment, level string) (*slog.Logger, error) {
 	var least slog.Level
 	if err := least.UnmarshalText([]byte(level)); err != nil {
 		return nil, exit{exitUsage, fmt.Sprintf("--log-level is %q; write debug, info, warn or error", level)}
 	}
-	if isTerminal(w) {
-		return slog.New(tint.NewTextHandler(w, &tint.Options{Level: least, TimeFormat: "15:04:05"})), nil
+	if isTerminal(env.stderr) {
+		noColor, _ := env.lookup("NO_COLOR") // see no-color.org
+		return slog.New(tint.NewTextHandler(env.stderr, &tint.Options{
+			Level:      least,
+			TimeFormat: "15:04:05",
+			NoColor:    noColor != "",
+		})), nil
 	}
-	return slog.New(slog.NewJSONHandler(w, &slog.HandlerOptions{Level: least})), nil
+	return slog.New(slog.NewJSONHandler(env.stderr, &slog.HandlerOptions{Level: least})), nil
 }
 
 func isTerminal(w io.Writer) bool {

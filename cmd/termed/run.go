@@ -34,36 +34,58 @@ Try it without an account:  termed demo`,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.AddCommand(
-		adjustmentsCommand(env),
-		applyCommand(env),
-		approveCommand(env),
-		backupCommand(env),
-		forgetCommand(env),
-		checkCommand(env),
-		copyCommand(env),
-		demoCommand(env),
-		eventsCommand(env),
-		explainCommand(env),
-		hashPasswordCommand(env),
-		initCommand(env),
-		journalCommand(env),
-		migrateCommand(env),
-		notificationsCommand(env),
-		pauseCommand(env),
-		planCommand(env),
-		reconcileCommand(env),
-		replayCommand(env),
-		resumeCommand(env),
-		serveCommand(env),
-		simulateCommand(env),
-		subscriptionsCommand(env),
-		triggerCommand(env),
-	)
+	for _, group := range []struct {
+		title    string
+		commands []*cobra.Command
+	}{
+		{"Start here:", []*cobra.Command{
+			demoCommand(env),
+			initCommand(env),
+			checkCommand(env),
+			schemaCommand(env),
+			hashPasswordCommand(env),
+		}},
+		{"Run the service:", []*cobra.Command{
+			serveCommand(env),
+			healthcheckCommand(env),
+			reconcileCommand(env),
+			planCommand(env),
+			applyCommand(env),
+			approveCommand(env),
+			pauseCommand(env),
+			resumeCommand(env),
+		}},
+		{"Look, and act on single subscriptions:", []*cobra.Command{
+			explainCommand(env),
+			subscriptionsCommand(env),
+			adjustmentsCommand(env),
+			eventsCommand(env),
+			notificationsCommand(env),
+			journalCommand(env),
+			forgetCommand(env),
+		}},
+		{"The database:", []*cobra.Command{
+			backupCommand(env),
+			copyCommand(env),
+			migrateCommand(env),
+		}},
+		{"For development:", []*cobra.Command{
+			simulateCommand(env),
+			triggerCommand(env),
+			replayCommand(env),
+		}},
+	} {
+		root.AddGroup(&cobra.Group{ID: group.title, Title: group.title})
+		for _, command := range group.commands {
+			command.GroupID = group.title
+			root.AddCommand(command)
+		}
+	}
+	root.AddCommand(versionCommand(env))
 	root.SetIn(env.stdin)
 	root.SetOut(env.stdout)
 	root.SetErr(env.stderr)
-	root.CompletionOptions.HiddenDefaultCmd = true
+	completeNames(root, env)
 	refuseUnknown(root)
 	return root
 }

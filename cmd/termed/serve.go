@@ -28,7 +28,7 @@ Exit code: 0 stopped by a signal; 1 error; 2 usage, or a mistake in the configur
 			if err != nil {
 				return err
 			}
-			log, err := newLog(env.stderr, level)
+			log, err := newLog(env, level)
 			if err != nil {
 				return err
 			}

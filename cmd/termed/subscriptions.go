@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"math"
 	"slices"
 
@@ -94,7 +93,7 @@ func subscriptionsListCommand(env environment, path *string) *cobra.Command {
 				if asJSON {
 					return printJSON(env.stdout, subscriptionsJSON(subscriptions))
 				}
-				printSubscriptions(env.stdout, subscriptions)
+				printSubscriptions(env, subscriptions)
 				return nil
 			})
 		},
@@ -128,7 +127,7 @@ func checkFilter(ctx context.Context, s *store.Store, c config.Config, f store.F
 		checkName("SKU", f.SKU, slices.Compact(skus)))
 }
 
-func printSubscriptions(out io.Writer, subscriptions []ledger.Subscription) {
+func printSubscriptions(env environment, subscriptions []ledger.Subscription) {
 	t := newTable("subscription", "SKU", "term", "shipments made", "state", "attempts", "next sync", "reason")
 	for _, sub := range subscriptions {
 		t.AppendRow(table.Row{
@@ -142,7 +141,7 @@ func printSubscriptions(out io.Writer, subscriptions []ledger.Subscription) {
 			cmp.Or(sub.Reason, sub.Error),
 		})
 	}
-	fmt.Fprintln(out, t.Render())
+	printList(env, t, "subscriptions")
 }
 
 // stateText is a state in a sentence.

@@ -210,7 +210,11 @@ func (s *setup) outcome(ctx context.Context, cast []*role, out io.Writer) ([]str
 	}
 	var faults []string
 	t := table.NewWriter()
-	t.SetStyle(table.StyleLight)
+	style := table.StyleDefault
+	style.Box.PaddingLeft, style.Box.PaddingRight = "", "  "
+	style.Options = table.OptionsNoBordersAndSeparators
+	t.SetStyle(style)
+	t.SuppressTrailingSpaces()
 	t.AppendHeader(table.Row{"subscription", "SKU", "shipments made", "counter", "hidden", "live", "API calls", "ok"})
 	for _, role := range cast {
 		sub, _ := s.sim.Subscription(role.id)
