@@ -10,6 +10,15 @@ demo: ## see everything in a few seconds
 build: ## build ./termed
 	CGO_ENABLED=0 go build -trimpath -o termed ./cmd/termed
 
+dist: ## build for Linux, macOS and Windows into ./dist, with checksums
+	rm -rf dist && mkdir dist
+	for target in linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 windows/arm64; do \
+		os=$${target%/*} arch=$${target#*/}; \
+		CGO_ENABLED=0 GOOS=$$os GOARCH=$$arch go build -trimpath -ldflags='-s -w' \
+			-o dist/termed_$${os}_$$arch$$([ $$os != windows ] || echo .exe) ./cmd/termed || exit 1; \
+	done
+	cd dist && sha256sum termed_* > SHA256SUMS
+
 test: ## run all tests; needs nothing but Go, takes about two minutes
 	go test ./...
 
@@ -54,4 +63,4 @@ readme: ## check the documents: what they show is run, and their words
 ci: ## run everything that must pass
 	bash .ci/run
 
-.PHONY: help demo build test race stories load bench soak years faults fuzz lint readme ci
+.PHONY: help demo build dist test race stories load bench soak years faults fuzz lint readme ci

@@ -5,12 +5,15 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"strings"
+	"sync"
 	"syscall"
 
 	"github.com/spf13/cobra"
 
 	"github.com/termed/termed/config"
 	"github.com/termed/termed/service"
+	"github.com/termed/termed/webhook"
 )
 
 func serveCommand(env environment) *cobra.Command {
@@ -20,6 +23,7 @@ func serveCommand(env environment) *cobra.Command {
 		Short: "Run the service",
 		Long: `Runs the service until SIGTERM: then it stops accepting webhooks, finishes or releases the work in
 progress, and exits within 10 s. On SIGHUP it reloads the configuration.
+Under systemd it says when it receives and when it stops (Type=notify), and keeps the watchdog.
 
 Exit code: 0 stopped by a signal; 1 error; 2 usage, or a mistake in the configuration.`,
 		Args: cobra.NoArgs,
@@ -44,6 +48,9 @@ Exit code: 0 stopped by a signal; 1 error; 2 usage, or a mistake in the configur
 				s.Reload(cmd.Context(), func() (config.Config, error) { return config.Load(path, env.lookup) })
 			})
 			fmt.Fprintf(env.stdout, "webhooks: %s\nconsole:  %s\n", s.WebhookURL(), s.ConsoleURL())
+			var told sync.WaitGroup
+			defer told.Wait()
+			told.Go(func() { tellSupervisor(cmd.Context(), strings.TrimSuffix(s.WebhookURL(), webhook.Path)+"/livez") })
 			return s.Run(cmd.Context())
 		},
 	}
