@@ -140,6 +140,15 @@ func (r *reader) apiURL(v string) string {
 	return ""
 }
 
+// webhookURL checks where Ordergroove sends its webhooks.
+func (r *reader) webhookURL(v string) string {
+	u, err := url.Parse(v)
+	if err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" || u.User != nil || u.RawQuery != "" {
+		return "invalid URL; write https://your-host/webhooks/ordergroove"
+	}
+	return ""
+}
+
 func loopback(host string) bool {
 	if host == "localhost" {
 		return true

@@ -29,6 +29,7 @@ type Config struct {
 	Keys          Keys
 	KeepEvents    time.Duration // how long settled events are kept
 	Reconcile     Reconcile
+	Backup        Backup
 	Notifications Notifications
 	Timezone      string // the shop's, by its name in the IANA database
 	Platform      string // "other" or "shopify"
@@ -59,12 +60,21 @@ type Webhook struct {
 	MaxAhead time.Duration
 	MaxBody  int           // bytes
 	MaxGap   time.Duration // the longest time without a webhook; 0: learned; negative: no alarm
+
+	PublicURL string // where Ordergroove sends its webhooks, for termed doctor; "" if the file does not say
 }
 
 // Reconcile is how often subscriptions are compared with Ordergroove.
 type Reconcile struct {
 	Every time.Duration // those updated recently; 0: never
 	Full  time.Duration // all of them
+}
+
+// Backup is what the service backs up by itself, on SQLite.
+type Backup struct {
+	To    string // a folder; "": nothing
+	Every time.Duration
+	Keep  int // how many backups are kept
 }
 
 // Keys are the names of the managed keys in a subscription's extra_data. The last three are for themes; "" is

@@ -60,6 +60,13 @@ var descriptions = map[string]string{
 	"webhook.max_gap": "the longest time without a webhook before an [alarm](operations.md#when-no-webhook-arrives): a time " +
 		"(`6h`), learned from the shop, or `off`",
 
+	"webhook.public_url": "where Ordergroove sends its webhooks, for `termed doctor`: `https://your-host/webhooks/ordergroove`",
+
+	"backup":       "backups that the service makes by itself, of SQLite: [operations.md](operations.md#backups)",
+	"backup.to":    "a folder, best on another disk; without it no backup is made",
+	"backup.every": "how often",
+	"backup.keep":  "how many are kept; older ones are deleted",
+
 	"reconcile":       "how often subscriptions are compared with Ordergroove",
 	"reconcile.every": "how often those that were updated recently are compared; `off`: only when you run `termed reconcile`",
 	"reconcile.full":  "how often all of them are compared",

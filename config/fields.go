@@ -31,6 +31,7 @@ func (r *reader) config(top section) Config {
 			"write at least %s", short(c.Webhook.MaxAge))
 	}
 	c.Reconcile = r.reconcile(top.section("reconcile"))
+	c.Backup = r.backup(top.section("backup"), c.Database)
 	c.Keys = r.keys(top.section("extra_data_keys"))
 	c.Notifications = r.notifications(top.section("notifications"))
 	c.DiscountCodes = r.discountCodes(top.section("discount_codes"))
@@ -86,6 +87,8 @@ func (r *reader) webhook(s section) Webhook {
 		MaxAhead: s.duration("max_ahead", 5*time.Minute, 0),
 		MaxBody:  s.number("max_body", 1<<20, 1<<10, 64<<20),
 		MaxGap:   s.durationOr("max_gap", maxGap, 0, time.Second),
+
+		PublicURL: s.text("public_url", "", r.webhookURL),
 	}
 }
 
@@ -100,6 +103,23 @@ func (r *reader) reconcile(s section) Reconcile {
 	}
 	c.Full = max(c.Full, c.Every)
 	return c
+}
+
+func (r *reader) backup(s section, database string) Backup {
+	defer s.end()
+	b := Backup{
+		To:    s.text("to", "", nil),
+		Every: s.duration("every", 24*time.Hour, time.Second),
+		Keep:  s.number("keep", 7, 1, 1000),
+	}
+	switch {
+	case s.at == nil:
+	case b.To == "":
+		s.missing(nil, "to", "a folder on another disk")
+	case strings.Contains(database, "://") && !strings.HasPrefix(database, "sqlite://"):
+		r.report(s.at, "backup is for SQLite; back up PostgreSQL with its own tools, such as pg_dump")
+	}
+	return b
 }
 
 func (r *reader) brake(s section) Brake {

@@ -23,6 +23,8 @@ const (
 	rowsAPage   = 50
 	pageTimeout = 10 * time.Second // of everything but what Ordergroove is asked for
 	askTimeout  = 15 * time.Second // of what Ordergroove is asked for
+
+	examineTimeout = time.Minute // of an examination: each check has its own, shorter one
 )
 
 // page is the template of one page.
@@ -32,7 +34,7 @@ type page struct{ template *template.Template }
 func (c *Console) readPages() (map[string]*page, error) {
 	pages := map[string]*page{}
 	for _, name := range []string{"overview", "subscriptions", "subscription", "remote", "customer", "events", "event",
-		"retry", "terms", "reconcile", "health", "observe", "sign-in", "message"} {
+		"retry", "terms", "reconcile", "health", "doctor", "observe", "sign-in", "message"} {
 		t, err := template.New("").Funcs(c.functions()).ParseFS(files, "templates/layout.html", "templates/"+name+".html")
 		if err != nil {
 			return nil, fmt.Errorf("template %s: %w", name, err)
@@ -90,6 +92,7 @@ func (c *Console) addPages(engine *gin.Engine) {
 	engine.GET("/terms", c.terms)
 	engine.GET("/reconcile", c.reconcile)
 	engine.GET("/health", c.health)
+	engine.GET("/health/doctor", c.doctor)
 	engine.GET("/observe", c.observe)
 	c.addForms(engine)
 }

@@ -5,6 +5,10 @@ type Pause struct {
 	Since  int64  `db:"since"` // UTC unix milliseconds; 0: not paused
 	Actor  string `db:"actor"`
 	Reason string `db:"reason"`
+
+	// Restored says that the database was brought back from a copy. The pause ends when all subscriptions have been
+	// recounted.
+	Restored bool `db:"restored"`
 }
 
 // Brake is what holds back changes, and how much it holds back.

@@ -22,6 +22,8 @@ type LastReconciled struct {
 
 	Upcoming      int64 // when the list of upcoming items was last read, wholly or in part
 	UpcomingPages int64 // how many pages of it are known
+
+	Recounted bool // the one that was finished just now asked for the placed orders of every subscription
 }
 
 // Upcoming says which orders a subscription's next shipments are on.

@@ -63,6 +63,7 @@ type Client struct {
 	writes    *retryablehttp.Client
 	requests  *atomic.Int64
 	outcomes  *outcomes
+	skew      *skew
 
 	// extraDataAsText is set once the API has rejected extra_data as an object: the guide sends an object, the reference
 	// types it as a string, and both must work (contract, section 2).
@@ -81,6 +82,7 @@ func NewClient(o Options) (*Client, error) {
 	o = o.withDefaults()
 	requests := new(atomic.Int64)
 	counts := new(outcomes)
+	clock := new(skew)
 	limiter := newLimiter(o.RequestsPerMinute, o.Now)
 	wire := &http.Client{
 		Transport: &limitedTransport{
@@ -90,6 +92,7 @@ func NewClient(o Options) (*Client, error) {
 			now:      o.Now,
 			requests: requests,
 			outcomes: counts,
+			skew:     clock,
 		},
 		// Go would send x-api-key to any host that a redirect names.
 		// safeguard: no-redirects
@@ -106,6 +109,7 @@ func NewClient(o Options) (*Client, error) {
 		writes:   newRetryClient(wire, 0),
 		requests: requests,
 		outcomes: counts,
+		skew:     clock,
 	}, nil
 }
 
@@ -261,6 +265,7 @@ type limitedTransport struct {
 	now      func() time.Time
 	requests *atomic.Int64
 	outcomes *outcomes
+	skew     *skew
 }
 
 func (t *limitedTransport) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -274,6 +279,7 @@ func (t *limitedTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 	t.requests.Add(1)
 	// safeguard: timeout-after-wait
 	ctx, cancel := context.WithTimeoutCause(r.Context(), t.timeout, errTimeout)
+	sent := t.now()
 	response, err := t.next.RoundTrip(r.WithContext(ctx))
 	t.outcomes.add(outcomeOf(r.Context(), response, err))
 	if err != nil {
@@ -284,6 +290,7 @@ func (t *limitedTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 		}
 		return nil, err
 	}
+	t.skew.note(response.Header.Get("Date"), sent, t.now())
 	over(response.StatusCode == http.StatusTooManyRequests, readRetryAfter(response.Header.Get("Retry-After"), t.now()))
 	response.Body = &timedBody{response.Body, cancel}
 	return response, nil

@@ -19,6 +19,7 @@ func (s *Service) openConsole() error {
 		Backlog:    func(ctx context.Context) (any, error) { return s.store.Backlog(ctx) },
 		Details:    s.details(),
 		Metrics:    s.metrics,
+		Examine:    s.examine,
 		Access:     allowed,
 		Store:      s.store,
 		App:        s.app,

@@ -179,6 +179,8 @@ func (s *Service) Run(ctx context.Context) error {
 	running.Go(func() { s.console.Run(ctx) })
 	running.Go(func() { s.sender.Run(ctx) })
 	running.Go(func() { s.prune(ctx) })
+	running.Go(func() { s.backUp(ctx) })
+	running.Go(func() { s.examineStart(ctx) })
 	running.Go(func() { s.proveKey(ctx) })
 	running.Go(func() { s.watchHealth(ctx) })
 	s.log.Info("serving", "webhooks", s.webhookListener.Addr().String(), "console", s.consoleListener.Addr().String())

@@ -242,7 +242,12 @@ func (s *Store) RetryWithheld(ctx context.Context, at int64) error {
 	return wrap("retrying what was held back", err)
 }
 
+// retryWithheld makes due what is held back, and what a sync in progress may be about to hold back.
 func retryWithheld(tx *sqlx.Tx, at int64) error {
+	// safeguard: resumed-during-sync
+	if _, err := tx.Exec(`update subscriptions set revision = revision + 1 where lease <> ''`); err != nil {
+		return err
+	}
 	_, err := tx.Exec(tx.Rebind(`
 		update subscriptions
 		set due = ?, revision = revision + 1
@@ -267,7 +272,7 @@ func (d dialect) brake(tx *sqlx.Tx) error {
 
 func pauseOf(ctx context.Context, q sqlx.QueryerContext) (ledger.Pause, error) {
 	var p ledger.Pause
-	err := sqlx.GetContext(ctx, q, &p, `select since, actor, reason from pause`)
+	err := sqlx.GetContext(ctx, q, &p, `select since, actor, reason, restored from pause`)
 	if errors.Is(err, sql.ErrNoRows) {
 		err = nil
 	}

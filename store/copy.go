@@ -40,6 +40,7 @@ var tables = []struct {
 	{"schedules", "subscription"},
 	{"unexplained_ends", "subscription, at"},
 	{"pause", "one"},
+	{"installation", "one"},
 	{"journal", "sequence"},
 }
 

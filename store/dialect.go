@@ -19,7 +19,6 @@ type dialect struct {
 	shareBrake string // keeps a pause from beginning in the middle of the transaction
 	bytewise   string // makes a database compare texts byte by byte, as the other does by itself
 	bodyHas    string // says whether a column of bytes has a text in it
-	copyInto   string // copies the whole database into a file; "" where the database has tools of its own for that
 }
 
 // ordered makes an order by text the same on both databases.

@@ -149,8 +149,13 @@ func (s *Store) EndReconciliation(
 			where one = 1 and lease = ?`, to.All, to.Recent, to.Upcoming, to.UpcomingPages, run.Token); err != nil {
 			return err
 		}
-		_, err := tx.Exec(`delete from reconciliation_lists`)
-		return err
+		if _, err := tx.Exec(`delete from reconciliation_lists`); err != nil {
+			return err
+		}
+		if !to.Recounted {
+			return nil
+		}
+		return s.endRestored(ctx, tx, to.All)
 	}))
 }
 

@@ -29,7 +29,7 @@ func openSQLite(ctx context.Context, o Options) (_ *Store, err error) {
 	if err := mayOpen(path, o); err != nil {
 		return nil, err
 	}
-	s := &Store{}
+	s := &Store{path: path}
 	if o.Serve || o.exclusive {
 		if s.lock, err = lockFile(path); err != nil {
 			return nil, err
@@ -71,7 +71,7 @@ func openSQLite(ctx context.Context, o Options) (_ *Store, err error) {
 	}
 	s.reads, s.writer = reads, newWriter(writes, insert, nil)
 	s.inbox = s.writer // SQLite has one writer
-	s.dialect = dialect{bodyHas: `instr(%s, cast(? as blob)) > 0`, copyInto: "vacuum into ?"}
+	s.dialect = dialect{bodyHas: `instr(%s, cast(? as blob)) > 0`}
 	if o.Serve {
 		return s, releaseAll(ctx, writes)
 	}

@@ -11,7 +11,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"sync/atomic"
 	"time"
 
@@ -79,6 +78,7 @@ type Store struct {
 	heartbeat *heartbeat
 	tokens    string   // what the tokens of our leases begin with
 	discard   []string // files that Close removes
+	path      string   // of a SQLite file
 	shipments atomic.Int64
 
 	due     map[string]chan struct{} // one place each: a wake-up that finds one waiting changes nothing
@@ -167,23 +167,6 @@ func (s *Store) Backlog(ctx context.Context) (Backlog, error) {
 		         and e.number = (select max(number) from enrollments where subscription = s.id)
 		        where s.due is not null and (e.state not in ('attention', 'throttled') or s.attempts = 0)) as subscriptions`)
 	return b, wrap("counting the backlog", err)
-}
-
-// Backup writes a consistent copy of a SQLite database to a new file, while others go on using it.
-func (s *Store) Backup(ctx context.Context, to string) error {
-	if s.dialect.copyInto == "" {
-		return errors.New("PostgreSQL is backed up with its own tools: pg_dump")
-	}
-	// safeguard: private-backup
-	file, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600) // as private as the database
-	if err != nil {
-		return err
-	}
-	if err := file.Close(); err != nil {
-		return err
-	}
-	_, err = s.writer.db.ExecContext(ctx, s.dialect.copyInto, to)
-	return wrap("copying the database", err)
 }
 
 func signal(c chan struct{}) {

@@ -863,7 +863,7 @@ func TestFileIsSafe(t *testing.T) {
 		t.Errorf("synchronous = %d, %v; want 2, FULL", level, err)
 	}
 	backup := filepath.Join(t.TempDir(), "backup.db")
-	if err := s.Backup(t.Context(), backup); err != nil {
+	if err := s.Backup(t.Context(), backup, 1000); err != nil {
 		t.Fatal(err)
 	}
 	for _, file := range []string{database, database + ".lock", backup} {

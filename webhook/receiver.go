@@ -187,6 +187,10 @@ func (r *Receiver) accept(c *gin.Context, now time.Time) (ledger.Event, reply) {
 	if err := r.verifier.Verify(header, now, received.parts()...); err != nil {
 		return ledger.Event{}, r.refuseSignature(err, now)
 	}
+	// safeguard: probe-not-filed
+	if number := probeNumber(received.bytes()); number != "" {
+		return ledger.Event{}, reply{http.StatusOK, ProbeAnswer(number)}
+	}
 	r.refusals.verified(now)
 	event := r.read(received.bytes(), now)
 	// safeguard: answer-in-time

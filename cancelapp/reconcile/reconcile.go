@@ -216,6 +216,7 @@ func (r *run) finished() ledger.LastReconciled {
 		to.Recent = r.claim.Started
 		if r.scope.whole() {
 			to.All = r.claim.Started
+			to.Recounted = r.scope.Recount
 		}
 	}
 	if r.readAt != 0 {

@@ -25,6 +25,7 @@ const firstWithin = 5 * time.Minute
 // so several instances reconcile once between them. The first one after a start waits a little, and each is spread by
 // up to a tenth, so that instances and shops do not come at the same moment.
 func (r *Reconciler) Run(ctx context.Context) {
+	r.recountRestored(ctx)
 	every := r.o.Schedule.Every
 	if every == 0 {
 		return
@@ -46,6 +47,29 @@ func (r *Reconciler) Run(ctx context.Context) {
 		wait.Reset(r.runDue(ctx) + spread())
 	}
 }
+
+// recountRestored recounts all subscriptions if the database was brought back from a copy: until that is finished,
+// nothing is changed at Ordergroove. It tries until it is.
+func (r *Reconciler) recountRestored(ctx context.Context) {
+	for ctx.Err() == nil {
+		brake, err := r.app.ReadBrake(ctx)
+		// safeguard: restored-recounted
+		if err == nil && !brake.Pause.Restored {
+			return
+		}
+		if err == nil {
+			err = r.runOnce(ctx, Scope{Recount: true}, func(ledger.LastReconciled) bool { return true })
+		}
+		r.logInterrupted(ctx, err)
+		select {
+		case <-ctx.Done():
+		case <-time.After(restoredInterval):
+		}
+	}
+}
+
+// restoredInterval is how long after an attempt to recount it is seen whether another one is needed.
+const restoredInterval = time.Second
 
 // runDue reconciles if it is time, and says how long to wait before asking again.
 func (r *Reconciler) runDue(ctx context.Context) time.Duration {

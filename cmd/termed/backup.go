@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"os"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -24,7 +25,7 @@ Exit code: 0 success; 1 error; 2 usage.`,
 				return exit{exitError, to + " already exists; it was not changed"}
 			}
 			return withStore(cmd.Context(), path, env, store.Manual, func(s *store.Store) error {
-				if err := s.Backup(cmd.Context(), to); err != nil {
+				if err := s.Backup(cmd.Context(), to, time.Now().UnixMilli()); err != nil {
 					return err
 				}
 				fmt.Fprintf(env.stdout, "copied the database to %s\n", to)

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"net"
 	"net/http"
 	"time"
 
@@ -11,6 +10,7 @@ import (
 
 	"github.com/termed/termed/config"
 	"github.com/termed/termed/service"
+	"github.com/termed/termed/service/doctor"
 	"github.com/termed/termed/webhook"
 )
 
@@ -38,21 +38,12 @@ Exit code: 0 healthy; 1 not, or nothing answers; 2 usage, or a mistake in the co
 			if ready {
 				address, at = c.Console.Listen, service.ReadyPath
 			}
-			return askHealth(cmd.Context(), "http://"+nearby(address)+at, env)
+			return askHealth(cmd.Context(), "http://"+doctor.Nearby(address)+at, env)
 		},
 	}
 	configFlag(cmd, &path)
 	cmd.Flags().BoolVar(&ready, "ready", false, "ask whether the service can do its work, not only store webhooks")
 	return cmd
-}
-
-// nearby is where a process on the same machine reaches what listens at an address.
-func nearby(address string) string {
-	host, port, err := net.SplitHostPort(address)
-	if ip := net.ParseIP(host); err == nil && (host == "" || ip != nil && ip.IsUnspecified()) {
-		return net.JoinHostPort("localhost", port)
-	}
-	return address
 }
 
 func askHealth(ctx context.Context, url string, env environment) error {

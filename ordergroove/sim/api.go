@@ -50,6 +50,7 @@ func (s *Simulator) Handler() http.Handler {
 	notFoundHandler := s.serve(func(*request) answer { return notFound() })
 	mux.Handle("/", notFoundHandler)
 	return s.withFaults(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Date", s.now().UTC().Format(http.TimeFormat)) // every server has its clock there
 		if !strings.HasSuffix(r.URL.Path, "/") { // the mux would redirect
 			notFoundHandler.ServeHTTP(w, r)
 			return

@@ -250,10 +250,18 @@ create table unexplained_ends (
 
 -- Since when an operator has paused all changes at Ordergroove: one row at most.
 create table pause (
-	one    bigint  not null primary key check (one = 1),
-	since  bigint  not null,
-	actor  text    not null,
-	reason text    not null
+	one      bigint  not null primary key check (one = 1),
+	since    bigint  not null,
+	actor    text    not null,
+	reason   text    not null,
+	restored bigint  not null default 0 -- 1: the database was brought back from a copy, and is compared first
+);
+
+-- What is known of the database itself: one row at most.
+create table installation (
+	one       bigint  not null primary key check (one = 1),
+	backup_at bigint  not null default 0, -- when the last backup was made
+	proved_at bigint  not null default 0  -- when somebody tried whether a commit works
 );
 
 -- The running services, and the commands beside them, each with the time until which it counts as running, and with the
@@ -267,6 +275,7 @@ create table services (
 
 -- +goose Down
 drop table services;
+drop table installation;
 drop table pause;
 drop table unexplained_ends;
 drop table listed_skus;

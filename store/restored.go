@@ -1,0 +1,90 @@
+package store
+
+import (
+	"context"
+
+	"github.com/jmoiron/sqlx"
+
+	"github.com/termed/termed/ledger"
+)
+
+// A database that was brought back from a copy does not know what happened since the copy was made.
+
+// MarkRestored pauses all changes at Ordergroove until all subscriptions have been recounted.
+func (s *Store) MarkRestored(ctx context.Context, by ledger.Pause) error {
+	return wrap("marking the database as brought back from a copy", s.writer.do(ctx, func(tx *sqlx.Tx) error {
+		if err := s.dialect.brake(tx); err != nil {
+			return err
+		}
+		for _, statement := range []struct {
+			text string
+			args []any
+		}{
+			// safeguard: restored-paused
+			{`insert into pause (one, since, actor, reason, restored) values (1, ?, ?, ?, 1)
+			  on conflict (one) do update set since = excluded.since, restored = 1`, []any{by.Since, by.Actor, by.Reason}},
+			{`update reconciliation set all_at = 0, recent_at = 0, upcoming_at = 0, scope = '', started = 0, lease = '',
+			  lease_until = 0`, nil},
+			{`delete from reconciliation_lists`, nil},
+			{`update subscriptions set lease = '', lease_until = 0 where lease <> ''`, nil},
+		} {
+			if _, err := tx.Exec(tx.Rebind(statement.text), statement.args...); err != nil {
+				return err
+			}
+		}
+		return write(tx, ledger.JournalEntry{At: by.Since, Actor: by.Actor, What: "restored", Reason: by.Reason})
+	}))
+}
+
+// endRestored ends that pause, when all subscriptions have been recounted since it began.
+func (s *Store) endRestored(ctx context.Context, tx *sqlx.Tx, recounted int64) error {
+	if err := s.dialect.brake(tx); err != nil {
+		return err
+	}
+	paused, err := pauseOf(ctx, tx)
+	if err != nil || !paused.Restored || paused.Since > recounted {
+		return err
+	}
+	if err := doubtAdjustments(ctx, tx, recounted); err != nil {
+		return err
+	}
+	if _, err := tx.Exec(`delete from pause`); err != nil {
+		return err
+	}
+	if err := retryWithheld(tx, recounted); err != nil {
+		return err
+	}
+	return write(tx, ledger.JournalEntry{
+		At:     recounted,
+		Actor:  paused.Actor,
+		What:   "resumed",
+		Reason: "all subscriptions were recounted",
+	})
+}
+
+// doubtAdjustments leaves to a person what was pending in the copy and may have been applied since: a discount cannot be
+// taken back. A shipment that is behind the upcoming one cannot have been changed yet.
+func doubtAdjustments(ctx context.Context, tx *sqlx.Tx, at int64) error {
+	open, err := adjustments(ctx, tx, `where status = 'pending' order by created, id`)
+	if err != nil {
+		return err
+	}
+	for _, a := range open {
+		var made int
+		if err := tx.GetContext(ctx, &made, tx.Rebind(`select made from subscriptions where id = ?`),
+			a.Subscription); err != nil {
+			return wrap("reading how many shipments were made of "+a.Subscription, err)
+		}
+		// safeguard: restored-adjustments
+		if a.Spec.Matcher.Shipment > made+1 {
+			continue
+		}
+		a.Status = ledger.AdjustmentAttention
+		a.Reason = "the database was brought back from a copy: it may have been applied since"
+		a.Updated = at
+		if err := saveAdjustment(tx, &a); err != nil {
+			return err
+		}
+	}
+	return nil
+}
