@@ -64,7 +64,7 @@ ordergroove:
   webhook_keys: [ "${ORDERGROOVE_WEBHOOK_KEY}", "old$$key" ]
   requests_per_minute: ${RATE:-2_700}
   outgoing_group: eu
-webhook: { max_age: 96h, max_ahead: 1m, max_body: 65536, max_gap: 6h }
+webhook: { max_age: 96h, max_ahead: 1m, max_body: 65536, max_gap: 6h, public_url: "https://hooks.example.com/webhooks/ordergroove" }
 reconcile: { every: 30m, full: 12h }
 keep_events: 120h
 extra_data_keys: { counter: boxes_left, total: term_total, last: is_last }
@@ -128,9 +128,12 @@ terms:
 			MaxAge:   96 * time.Hour,
 			MaxAhead: time.Minute,
 			MaxBody:  65536,
-			MaxGap:   6 * time.Hour,
+
+			PublicURL: "https://hooks.example.com/webhooks/ordergroove",
+			MaxGap:    6 * time.Hour,
 		},
 		Reconcile: config.Reconcile{Every: 30 * time.Minute, Full: 12 * time.Hour},
+		Backup:    config.Backup{Every: 24 * time.Hour, Keep: 7},
 		Keys: config.Keys{
 			Counter:        "boxes_left",
 			Termed:         "termed",
@@ -207,6 +210,7 @@ func TestDefaults(t *testing.T) {
 		Timezone:   "UTC",
 		Platform:   "other",
 		Reconcile:  config.Reconcile{Every: time.Hour, Full: 24 * time.Hour},
+		Backup:     config.Backup{Every: 24 * time.Hour, Keep: 7},
 		Terms: []config.Term{{
 			Name:           "Gift",
 			SKUs:           []string{"A"},

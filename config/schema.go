@@ -183,7 +183,8 @@ func firstWords(choices []string) []string {
 
 type object = map[string]any
 
-// Schema is the JSON Schema of the file, for editors. It refuses nothing that the reader accepts; the reader knows more.
+// Schema is the JSON Schema of the file, for editors. It refuses nothing that the reader accepts; the reader knows
+// more.
 func Schema() ([]byte, error) {
 	top := describeFile().schema("")
 	top["$schema"] = "https://json-schema.org/draft/2020-12/schema"

@@ -155,7 +155,8 @@ func TestConfigurationPage(t *testing.T) {
 		return
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
-		t.Errorf("docs/configuration.md is out of step; TERMED_UPDATE=1 go test ./config writes it (-reader +page):\n%s", diff)
+		t.Errorf("docs/configuration.md is out of step; TERMED_UPDATE=1 go test ./config writes it (-reader +page):\n%s",
+			diff)
 	}
 }
 

@@ -32,7 +32,7 @@ type Options struct {
 	Details  map[string]Detail                           // further fields of /readyz?verbose
 	Metrics  func(ctx context.Context) ([]Metric, error) // read at each scrape; those known before an error count
 
-	Examine  func(ctx context.Context) []Finding         // examines the installation
+	Examine func(ctx context.Context) []Finding // examines the installation
 
 	Access     *access.Access
 	Store      *store.Store

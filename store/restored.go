@@ -16,19 +16,21 @@ func (s *Store) MarkRestored(ctx context.Context, by ledger.Pause) error {
 		if err := s.dialect.brake(tx); err != nil {
 			return err
 		}
-		for _, statement := range []struct {
-			text string
-			args []any
-		}{
-			// safeguard: restored-paused
-			{`insert into pause (one, since, actor, reason, restored) values (1, ?, ?, ?, 1)
-			  on conflict (one) do update set since = excluded.since, restored = 1`, []any{by.Since, by.Actor, by.Reason}},
-			{`update reconciliation set all_at = 0, recent_at = 0, upcoming_at = 0, scope = '', started = 0, lease = '',
-			  lease_until = 0`, nil},
-			{`delete from reconciliation_lists`, nil},
-			{`update subscriptions set lease = '', lease_until = 0 where lease <> ''`, nil},
+		// safeguard: restored-paused
+		if _, err := tx.Exec(tx.Rebind(`
+			insert into pause (one, since, actor, reason, restored)
+			values (1, ?, ?, ?, 1)
+			on conflict (one) do update set since = excluded.since, restored = excluded.restored`),
+			by.Since, by.Actor, by.Reason); err != nil {
+			return err
+		}
+		for _, forget := range []string{
+			`update reconciliation
+			 set all_at = 0, recent_at = 0, upcoming_at = 0, scope = '', started = 0, lease = '', lease_until = 0`,
+			`delete from reconciliation_lists`,
+			`update subscriptions set lease = '', lease_until = 0 where lease <> ''`,
 		} {
-			if _, err := tx.Exec(tx.Rebind(statement.text), statement.args...); err != nil {
+			if _, err := tx.Exec(forget); err != nil {
 				return err
 			}
 		}
@@ -62,8 +64,8 @@ func (s *Store) endRestored(ctx context.Context, tx *sqlx.Tx, recounted int64) e
 	})
 }
 
-// doubtAdjustments leaves to a person what was pending in the copy and may have been applied since: a discount cannot be
-// taken back. A shipment that is behind the upcoming one cannot have been changed yet.
+// doubtAdjustments leaves to a person what was pending in the copy and may have been applied since: a discount cannot
+// be taken back. A shipment that is behind the upcoming one cannot have been changed yet.
 func doubtAdjustments(ctx context.Context, tx *sqlx.Tx, at int64) error {
 	open, err := adjustments(ctx, tx, `where status = 'pending' order by created, id`)
 	if err != nil {

@@ -109,8 +109,17 @@ func (b *bench) loads(ctx context.Context, p *process) ([]reading, error) {
 		offer
 	}{
 		{"deliveries a second, new", offer{connections: connections, time: b.time, body: fresh}},
-		{"deliveries a second, duplicates", offer{connections: connections, time: b.time, body: func() []byte { return again }}},
-		{"2,000 deliveries a second, claimed and settled", offer{connections: connections, time: b.time, body: processed, perSecond: 2000}},
+		{"deliveries a second, duplicates", offer{
+			connections: connections,
+			time:        b.time,
+			body:        func() []byte { return again },
+		}},
+		{"2,000 deliveries a second, claimed and settled", offer{
+			connections: connections,
+			time:        b.time,
+			body:        processed,
+			perSecond:   2000,
+		}},
 	} {
 		result, cost, err := p.measure(ctx, load.offer)
 		if err != nil {
@@ -148,13 +157,16 @@ func pathsOf(subscriptions int) []path {
 	}
 }
 
+// pages reads pages.
+var pages = http.Client{Timeout: time.Minute}
+
 // get reads a page that shows a word.
 func get(ctx context.Context, url, shows string) error {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		return err
 	}
-	response, err := http.DefaultClient.Do(request)
+	response, err := pages.Do(request)
 	if err != nil {
 		return err
 	}

@@ -126,6 +126,9 @@ func apiSentence(c config.Config) string {
 // serviceSentences say how the service works, besides its terms.
 func serviceSentences(c config.Config) []string {
 	lines := []string{
+		modeSentence(c.Mode),
+		fmt.Sprintf("brake: at most %d ends an hour of subscriptions that were complete when first seen, "+
+			"or %d %% of the active ones", c.Brake.EndsPerHour, c.Brake.Percent),
 		fmt.Sprintf("webhooks: received at %s%s, verified with %s",
 			c.Listen, webhook.Path, plural(len(c.Ordergroove.WebhookKeys), "key")),
 		fmt.Sprintf("webhook limits: signatures up to %s old and %s ahead, bodies up to %d bytes",
@@ -146,10 +149,25 @@ func serviceSentences(c config.Config) []string {
 	if origins := c.Console.FrameAncestors; len(origins) > 0 {
 		lines = append(lines, "console frames: pages of customers may be shown by "+strings.Join(origins, ", "))
 	}
+	if c.Backup.To != "" {
+		lines = append(lines, fmt.Sprintf("backups: into %s every %s, of which %d are kept", c.Backup.To,
+			shortDuration(c.Backup.Every), c.Backup.Keep))
+	}
+	if c.Webhook.PublicURL != "" {
+		lines = append(lines, "webhooks come from: "+c.Webhook.PublicURL)
+	}
 	if c.Console.Profiles {
 		lines = append(lines, "console profiles: operators may read them below /debug/pprof/")
 	}
 	return append(append(lines, keySentences(c.Keys)...), notificationSentences(c.Notifications)...)
+}
+
+// modeSentence says whether anything is changed at Ordergroove.
+func modeSentence(mode string) string {
+	if mode == "observe" {
+		return "mode: observe, everything is counted, and nothing is changed at Ordergroove"
+	}
+	return "mode: live, subscriptions are written, and ended when their term is complete"
 }
 
 // discountCodes are the codes that adjustments may use, with what they give.

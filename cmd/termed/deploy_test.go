@@ -160,8 +160,8 @@ func TestProxies(t *testing.T) {
 		}
 		site = regexp.MustCompile(`(?m)^\s*ssl_certificate.*\n`).ReplaceAllString(site, "")
 		text := fmt.Sprintf("daemon off; pid %[1]s/pid; error_log stderr; events {}\nhttp { access_log off; "+
-			"client_body_temp_path %[1]s/body; proxy_temp_path %[1]s/proxy; fastcgi_temp_path %[1]s/f; uwsgi_temp_path %[1]s/u; "+
-			"scgi_temp_path %[1]s/s;\n%[2]s}\n", dir, site)
+			"client_body_temp_path %[1]s/body; proxy_temp_path %[1]s/proxy; fastcgi_temp_path %[1]s/f; "+
+			"uwsgi_temp_path %[1]s/u; scgi_temp_path %[1]s/s;\n%[2]s}\n", dir, site)
 		file := filepath.Join(dir, "nginx.conf")
 		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
@@ -194,8 +194,9 @@ func passesOn(t *testing.T, proxy *exec.Cmd, address string) {
 			t.Fatalf("the proxy does not listen: %v\n%s", err, said.String())
 		}
 	}
-	out, err := runHere(t.Context(), []string{"replay", "--url", "http://" + address + webhook.Path, "--key", canaryWebhookKey,
-		filepath.Join("..", "..", "testdata", "webhooks", "order.success.json")}, "http://127.0.0.1")
+	delivery := filepath.Join("..", "..", "testdata", "webhooks", "order.success.json")
+	out, err := runHere(t.Context(),
+		[]string{"replay", "--url", "http://" + address + webhook.Path, "--key", canaryWebhookKey, delivery}, "http://127.0.0.1")
 	if err != nil || !strings.Contains(out, "200") {
 		t.Errorf("a delivery through the proxy: %v\n%s\n%s", err, out, said.String())
 	}
@@ -260,7 +261,8 @@ func TestAlertsAndDashboard(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, rule := range rules.Groups[0].Rules {
-		if rule.Alert == "" || rule.Expr == "" || rule.Annotations.Summary == "" || !leadsSomewhere(rule.Annotations.Runbook) {
+		whole := rule.Alert != "" && rule.Expr != "" && rule.Annotations.Summary != ""
+		if !whole || !leadsSomewhere(rule.Annotations.Runbook) {
 			t.Errorf("alert %q has no expression or summary, or a runbook that does not exist: %s", rule.Alert,
 				rule.Annotations.Runbook)
 		}
@@ -276,8 +278,8 @@ func leadsSomewhere(url string) bool {
 		return false
 	}
 	for line := range strings.Lines(string(text)) {
-		title := strings.TrimLeft(strings.TrimSpace(line), "#")
-		if title != strings.TrimSpace(line) && strings.ReplaceAll(strings.ToLower(strings.TrimSpace(title)), " ", "-") == heading {
+		title, isHeading := strings.CutPrefix(strings.TrimSpace(line), "## ")
+		if isHeading && strings.ReplaceAll(strings.ToLower(title), " ", "-") == heading {
 			return true
 		}
 	}

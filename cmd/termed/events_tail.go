@@ -51,8 +51,8 @@ func eventsTailCommand(env environment, path *string) *cobra.Command {
 		Use:   "tail",
 		Short: "Print a line for each event as it arrives",
 		Long: `Prints the latest events, and then each one that arrives, until it is interrupted: when it was received, its
-type, what became of it, its ID, the enrolled subscriptions that it is about, and why it is ignored or was not processed. An event is
-printed once it is settled, or after two seconds. With --json each line is a JSON object.
+type, what became of it, its ID, the enrolled subscriptions that it is about, and why it is ignored or was not
+processed. An event is printed once it is settled, or after two seconds. With --json each line is a JSON object.
 
 Exit code: 0 interrupted; 1 error; 2 usage.`,
 		Args: cobra.NoArgs,

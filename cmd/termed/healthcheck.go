@@ -47,13 +47,11 @@ Exit code: 0 healthy; 1 not, or nothing answers; 2 usage, or a mistake in the co
 }
 
 func askHealth(ctx context.Context, url string, env environment) error {
-	ctx, cancel := context.WithTimeout(ctx, healthcheckTimeout)
-	defer cancel()
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		return err
 	}
-	response, err := http.DefaultClient.Do(request)
+	response, err := (&http.Client{Timeout: healthcheckTimeout}).Do(request)
 	if err != nil {
 		return exit{exitError, fmt.Sprintf("unhealthy: nothing answers: %v", err)}
 	}

@@ -23,12 +23,12 @@ func restoreCommand(env environment) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "restore --from FILE --yes",
 		Short: "Bring the SQLite database back from a backup",
-		Long: `Reads a backup to its end, puts a copy of it in the place of the database that termed.yaml names, and keeps what
-was there under another name. The service must be stopped.
+		Long: `Reads a backup to its end, puts a copy of it in the place of the database that termed.yaml names, and
+keeps what was there under another name. The service must be stopped.
 
 What happened since the backup was made is not in it. So the database is marked: all changes at Ordergroove are paused
 until the service has recounted the placed orders of every subscription; then they continue by themselves. An adjustment
-that was pending may have been applied since, and needs a person.
+that was pending may have been applied since: it needs attention.
 
 With --mark-only, marks a database that was brought back by other means, such as pg_restore or a snapshot of the disk.
 

@@ -10,8 +10,8 @@ func schemaCommand(env environment) *cobra.Command {
 	return &cobra.Command{
 		Use:   "schema",
 		Short: "Print the JSON Schema of termed.yaml, for editors",
-		Long: `Prints the JSON Schema of termed.yaml. Write it to a file next to termed.yaml, and editors complete the keys and
-mark mistakes: the first line that termed init writes names termed.schema.json.
+		Long: `Prints the JSON Schema of termed.yaml. Write it to a file next to termed.yaml, and editors complete the
+keys and mark mistakes: the first line that termed init writes names termed.schema.json.
 
     termed schema > termed.schema.json
 

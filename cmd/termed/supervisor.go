@@ -38,13 +38,11 @@ func tellSupervisor(ctx context.Context, address string) {
 
 // answers says whether an address answers 200 in time.
 func answers(ctx context.Context, address string, within time.Duration) bool {
-	ctx, cancel := context.WithTimeout(ctx, within)
-	defer cancel()
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
 	if err != nil {
 		return false
 	}
-	response, err := http.DefaultClient.Do(request)
+	response, err := (&http.Client{Timeout: within}).Do(request)
 	if err != nil {
 		return false
 	}

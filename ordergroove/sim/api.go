@@ -51,7 +51,7 @@ func (s *Simulator) Handler() http.Handler {
 	mux.Handle("/", notFoundHandler)
 	return s.withFaults(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Date", s.now().UTC().Format(http.TimeFormat)) // every server has its clock there
-		if !strings.HasSuffix(r.URL.Path, "/") { // the mux would redirect
+		if !strings.HasSuffix(r.URL.Path, "/") {                      // the mux would redirect
 			notFoundHandler.ServeHTTP(w, r)
 			return
 		}

@@ -14,6 +14,6 @@ func freeSpace(folder string) (free, total uint64, err error) {
 	if err := unix.Statfs(folder, &s); err != nil {
 		return 0, 0, fmt.Errorf("%s: %w", folder, err)
 	}
-	size := uint64(s.Bsize) //nolint:gosec,unconvert // a block has a size, whose type differs between systems
+	size := uint64(s.Bsize) //nolint:gosec // a block has a size, whose type differs between systems
 	return s.Bavail * size, s.Blocks * size, nil
 }

@@ -117,12 +117,15 @@ func Nearby(address string) string {
 	return address
 }
 
+// client has the time limit of a check.
+var client = http.Client{Timeout: answerWithin}
+
 func get(ctx context.Context, url string) (status int, err error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		return 0, err
 	}
-	response, err := http.DefaultClient.Do(request)
+	response, err := client.Do(request)
 	if err != nil {
 		return 0, err
 	}

@@ -118,7 +118,7 @@ func deliver(ctx context.Context, u *url.URL, body []byte, key string, now time.
 	}
 	request.Header.Set("Content-Type", "application/json")
 	request.Header.Set(ordergroove.SignatureHeader, ordergroove.Sign(now, body, key))
-	response, err := http.DefaultClient.Do(request)
+	response, err := client.Do(request)
 	if err != nil {
 		return 0, "", err
 	}
@@ -204,7 +204,8 @@ func examineHeadroom(ctx context.Context, in *Installation) Finding {
 		return failure("see what the database says", "%v", err)
 	}
 	wait := time.Duration(float64(2*backlog.Subscriptions)/float64(limit)*float64(time.Minute)) + time.Second
-	says := fmt.Sprintf("%d a minute of %d; %s wait", limit, allowedPerMinute, count(backlog.Subscriptions, "subscription"))
+	waiting := count(backlog.Subscriptions, "subscription")
+	says := fmt.Sprintf("%d a minute of %d; %s wait", limit, allowedPerMinute, waiting)
 	if wait > time.Hour {
 		return warning("let it work: an outage or a burst is being made up for", "%s, for about %s", says,
 			wait.Round(time.Minute))
