@@ -9,7 +9,7 @@ import (
 
 func demoCommand(env environment) *cobra.Command {
 	var path string
-	var keepRunning bool
+	var keepRunning, calendar bool
 	cmd := &cobra.Command{
 		Use:   "demo",
 		Short: "See everything in a few seconds, without an account",
@@ -20,10 +20,13 @@ With --config it plays your own terms: one subscription of each SKU of the file 
 its rules. Of the file only the terms and the names of the keys are used: it needs none of the secrets, and reaches
 neither Ordergroove nor your endpoints.
 
+With --calendar it prints, instead of each call, the calendar of one subscription of each term, while the clock runs
+ahead: each order and counter, what a theme can show, adjustments, notifications, and the end.
+
 Exit code: 0 every subscription is as it must be; 1 error, or one is not; 2 usage.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			o := demo.Options{Color: isTerminal(env.stdout), KeepRunning: keepRunning}
+			o := demo.Options{Color: isTerminal(env.stdout), KeepRunning: keepRunning, Calendar: calendar}
 			if path != "" {
 				c, err := config.LoadWithoutSecrets(path, env.lookup)
 				if err != nil {
@@ -35,6 +38,7 @@ Exit code: 0 every subscription is as it must be; 1 error, or one is not; 2 usag
 		},
 	}
 	cmd.Flags().StringVarP(&path, "config", "c", "", "play the terms of this configuration file")
+	cmd.Flags().BoolVar(&calendar, "calendar", false, "print what happens on which day, while the clock runs ahead")
 	cmd.Flags().BoolVar(&keepRunning, "keep-running", false,
 		"keep everything running until interrupted, and print where it is")
 	return cmd

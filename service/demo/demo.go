@@ -42,6 +42,9 @@ type Options struct {
 	// Config is a merchant's own: one subscription of each of its SKUs is played instead of the story. Its addresses,
 	// keys, database and endpoints are not used.
 	Config *config.Config
+	// Calendar prints, instead of every call, what happens on which day to one subscription of each term, while the
+	// simulator's clock runs ahead. Without a Config it is of the story's terms.
+	Calendar bool
 }
 
 // Run starts everything, plays the story and prints the outcome. It returns an error if any subscription is not as the
@@ -57,7 +60,18 @@ func Run(ctx context.Context, out io.Writer, o Options) error {
 	limit := timeout
 	if o.Config != nil {
 		c = *o.Config
+	}
+	if o.Config != nil || o.Calendar {
 		limit = tourTimeout
+	}
+	c.Notifications.Endpoints = nil
+	if o.Calendar {
+		timeline = newTimeline(io.Discard, false)
+		endpoint, err := receiveNotifications(ctx)
+		if err != nil {
+			return err
+		}
+		c.Notifications.Endpoints = []config.Endpoint{endpoint}
 	}
 	setup, err := newSetup(ctx, c, dir, timeline)
 	if err != nil {
@@ -69,13 +83,19 @@ func Run(ctx context.Context, out io.Writer, o Options) error {
 	defer cancel()
 	story := &story{setup: setup, timeline: timeline}
 	play := story.play
-	if o.Config != nil {
+	judge := func() ([]string, error) { return setup.outcome(ctx, story.cast, out) }
+	switch {
+	case o.Calendar:
+		months := &calendar{story: story, terms: c.Terms, out: out}
+		play = months.play
+		judge = func() ([]string, error) { return months.faults, nil }
+	case o.Config != nil:
 		play = (&tour{story, c.Terms}).play
 	}
 	if err := play(playing); err != nil {
 		return fmt.Errorf("playing the demo: %w", err)
 	}
-	faults, err := setup.outcome(ctx, story.cast, out)
+	faults, err := judge()
 	if err != nil {
 		return err
 	}
@@ -135,7 +155,8 @@ func newSetup(ctx context.Context, c config.Config, dir string, timeline *timeli
 	return s, nil
 }
 
-// onLoopback keeps the terms of a configuration and what they write, and nothing that reaches anybody else.
+// onLoopback keeps the terms of a configuration and what they write, and nothing that reaches anybody else: the
+// endpoints of its notifications are on loopback already.
 func onLoopback(c config.Config, apiURL, database, apiKey, webhookKey string) config.Config {
 	own := config.Default()
 	own.Listen = "127.0.0.1:0"
@@ -146,6 +167,9 @@ func onLoopback(c config.Config, apiURL, database, apiKey, webhookKey string) co
 	own.Ordergroove.WebhookKeys = []config.Secret{config.Secret(webhookKey)}
 	own.Reconcile.Every = 0
 	own.Keys = c.Keys
+	own.Notifications = c.Notifications
+	own.Timezone, own.Platform = c.Timezone, c.Platform
+	own.DiscountCodes = c.DiscountCodes
 	own.Terms = c.Terms
 	return own
 }
@@ -209,13 +233,7 @@ func (s *setup) outcome(ctx context.Context, cast []*role, out io.Writer) ([]str
 		calls[call.Subscription]++
 	}
 	var faults []string
-	t := table.NewWriter()
-	style := table.StyleDefault
-	style.Box.PaddingLeft, style.Box.PaddingRight = "", "  "
-	style.Options = table.OptionsNoBordersAndSeparators
-	t.SetStyle(style)
-	t.SuppressTrailingSpaces()
-	t.AppendHeader(table.Row{"subscription", "SKU", "shipments made", "counter", "hidden", "live", "API calls", "ok"})
+	t := newTable("subscription", "SKU", "shipments made", "counter", "hidden", "live", "API calls", "ok")
 	for _, role := range cast {
 		sub, _ := s.sim.Subscription(role.id)
 		known, counted := byID[role.id]
@@ -256,6 +274,18 @@ func (r *role) faults(sub sim.Subscription, known ledger.Subscription) []string 
 			known.Placed.Orders, known.OrdersTotal(), sub.Placed, r.due))
 	}
 	return faults
+}
+
+// newTable begins a table: aligned columns without borders.
+func newTable(columns ...any) table.Writer {
+	t := table.NewWriter()
+	style := table.StyleDefault
+	style.Box.PaddingLeft, style.Box.PaddingRight = "", "  "
+	style.Options = table.OptionsNoBordersAndSeparators
+	t.SetStyle(style)
+	t.SuppressTrailingSpaces()
+	t.AppendHeader(columns)
+	return t
 }
 
 func orDash(s string) string {
