@@ -49,6 +49,9 @@ func (s *Service) backUpOnce(ctx context.Context, now time.Time) error {
 	if err := os.MkdirAll(folder, 0o700); err != nil {
 		return err
 	}
+	if err := deletePartial(folder); err != nil {
+		return err
+	}
 	name := backupBegins + now.UTC().Format("20060102T150405.000Z") + backupEnds
 	path := filepath.Join(folder, name)
 	if err := s.store.Backup(ctx, path+".partial", now.UnixMilli()); err != nil {
@@ -59,6 +62,20 @@ func (s *Service) backUpOnce(ctx context.Context, now time.Time) error {
 	}
 	s.log.Info("backup made", "file", path, "took", time.Since(now).Round(time.Millisecond).String())
 	return deleteOldest(folder, s.config.Backup.Keep)
+}
+
+// deletePartial deletes what a service that was killed had begun.
+func deletePartial(folder string) error {
+	files, err := filepath.Glob(filepath.Join(folder, backupBegins+"*"+backupEnds+".partial"))
+	if err != nil {
+		return err
+	}
+	for _, file := range files {
+		if err := os.Remove(file); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // deleteOldest keeps the latest n backups of a folder. Their names are in the order of time.

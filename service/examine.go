@@ -9,6 +9,8 @@ import (
 
 // installation is what a doctor examines of a running service.
 func (s *Service) installation() doctor.Installation {
+	s.reloading.Lock()
+	defer s.reloading.Unlock()
 	return doctor.Installation{
 		Config:    s.config,
 		Client:    s.client,

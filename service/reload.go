@@ -36,9 +36,11 @@ func (s *Service) reload(ctx context.Context, load func() (config.Config, error)
 		return err
 	}
 	changes, restart := changesAtOnce(s.config, next), changesAtRestart(s.config, next)
+	s.reloading.Lock()
 	s.config.Terms, s.config.Keys = next.Terms, next.Keys
 	s.config.Notifications = next.Notifications
 	s.config.Mode, s.config.Brake = next.Mode, next.Brake
+	s.reloading.Unlock()
 	s.sender.Reload(endpoints)
 	s.app.Reload(rules)
 	if !rules.Observe {

@@ -32,8 +32,9 @@ const shutdownTimeout = 5 * time.Second
 
 // Service is everything that `termed serve` runs.
 type Service struct {
-	config config.Config // in force
-	log    *slog.Logger
+	reloading sync.Mutex    // held while config changes, and by whoever may read it then
+	config    config.Config // in force
+	log       *slog.Logger
 
 	client     *ordergroove.Client
 	store      *store.Store

@@ -31,19 +31,20 @@ func (s *Store) Backup(ctx context.Context, to string, at int64) error {
 	if err := file.Close(); err != nil {
 		return err
 	}
-	if err := copyInto(ctx, s.path, to); err != nil {
+	// By a connection of its own: whoever writes does not wait for it.
+	db, err := connectSQLite(ctx, s.path)
+	if err != nil {
+		return errors.Join(err, os.Remove(to))
+	}
+	defer db.Close()
+	if err := copyInto(ctx, db, to); err != nil {
 		return errors.Join(wrap("copying the database", err), os.Remove(to))
 	}
 	return wrap("remembering the backup", s.remember(ctx, "backup_at", at))
 }
 
-// copyInto copies by a connection of its own: whoever writes does not wait for it.
-func copyInto(ctx context.Context, path, to string) error {
-	db, err := connectSQLite(ctx, path)
-	if err != nil {
-		return err
-	}
-	defer db.Close()
+// copyInto copies a whole database to an empty file.
+func copyInto(ctx context.Context, db *sqlx.DB, to string) error {
 	if _, err := db.ExecContext(ctx, `vacuum into ?`, to); err != nil {
 		return err
 	}
@@ -99,7 +100,7 @@ func CheckBackup(ctx context.Context, path string) (found BackupContents, err er
 	case what == empty:
 		return found, ErrNoSchema
 	}
-	db, err := dialSQLite(ctx, path, "mode=ro", "immutable=1")
+	db, err := lookInto(ctx, path)
 	if err != nil {
 		return found, err
 	}
@@ -138,13 +139,18 @@ func Restore(ctx context.Context, database, from string, by ledger.Pause) (kept 
 	if err := createFile(fresh, Options{}); err != nil {
 		return "", err
 	}
-	if err := copyInto(ctx, from, fresh); err != nil {
+	backup, err := lookInto(ctx, from)
+	if err != nil {
+		return "", err
+	}
+	defer backup.Close()
+	if err := copyInto(ctx, backup, fresh); err != nil {
 		return "", errors.Join(wrap("copying the backup", err), removeFiles(filesOf(fresh)))
 	}
 	if err := markFile(ctx, fresh, by); err != nil {
 		return "", errors.Join(err, removeFiles(filesOf(fresh)))
 	}
-	kept, err = setAside(path, by.Since)
+	kept, err = setAside(ctx, path, by.Since)
 	if err != nil {
 		return "", err
 	}
@@ -161,9 +167,15 @@ func markFile(ctx context.Context, path string, by ledger.Pause) error {
 }
 
 // setAside renames the files of a database, so that nothing of it mixes with another.
-func setAside(path string, at int64) (string, error) {
+func setAside(ctx context.Context, path string, at int64) (string, error) {
 	if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) {
 		return "", nil
+	}
+	// What is in the -wal file goes into the database, so that one file is all of it. One that is damaged is kept as it
+	// is.
+	if db, err := connectSQLite(ctx, path); err == nil {
+		_, _ = db.ExecContext(ctx, `pragma wal_checkpoint(truncate)`)
+		_ = db.Close()
 	}
 	kept := fmt.Sprintf("%s.before-%d", path, at)
 	for _, suffix := range []string{"-wal", "-shm", ""} {

@@ -81,12 +81,7 @@ func inspectSQLite(ctx context.Context, path string) (contents, error) {
 	if !bytes.Equal(head, []byte("SQLite format 3\x00")) {
 		return missing, fmt.Errorf("%w: it is not a SQLite database", ErrNotOurs)
 	}
-	// A file that nobody has open is read as it is, or SQLite would create files beside it.
-	how := "immutable=1"
-	if log, err := os.Stat(path + "-wal"); err == nil && log.Size() > 0 {
-		how = "_pragma=busy_timeout(5000)"
-	}
-	db, err := dialSQLite(ctx, path, "mode=ro", how)
+	db, err := lookInto(ctx, path)
 	if err != nil {
 		return missing, err
 	}
@@ -103,6 +98,16 @@ func inspectSQLite(ctx context.Context, path string) (contents, error) {
 		return missing, fmt.Errorf("%w: it is another program's", ErrNotOurs)
 	}
 	return found, err
+}
+
+// lookInto opens a SQLite file that nothing is written to.
+func lookInto(ctx context.Context, path string) (*sqlx.DB, error) {
+	// A file that nobody has open is read as it is, or SQLite would create files beside it.
+	how := "immutable=1"
+	if log, err := os.Stat(path + "-wal"); err == nil && log.Size() > 0 {
+		how = "_pragma=busy_timeout(5000)"
+	}
+	return dialSQLite(ctx, path, "mode=ro", how)
 }
 
 // readHead reads what begins every SQLite file.

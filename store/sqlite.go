@@ -141,7 +141,11 @@ func dialSQLite(ctx context.Context, path string, settings ...string) (*sqlx.DB,
 	}
 	address := url.URL{Scheme: "file", OmitHost: true, Path: filepath.ToSlash(absolute)}
 	sqlx.BindDriver(driverSQLite, sqlx.QUESTION)
-	return sqlx.ConnectContext(ctx, driverSQLite, address.String()+"?"+strings.Join(settings, "&"))
+	db, err := sqlx.ConnectContext(ctx, driverSQLite, address.String()+"?"+strings.Join(settings, "&"))
+	if err != nil && db != nil {
+		return nil, errors.Join(err, db.Close()) // it is open, and does not answer
+	}
+	return db, err
 }
 
 // lockFile keeps a second service from the file. The lock is the process's: it goes when the process does, however.
