@@ -65,7 +65,7 @@ func openBrowser(t *testing.T, url string) *browser {
 	t.Cleanup(end)
 	ctx, endTab := chromedp.NewContext(allocated)
 	t.Cleanup(endTab)
-	ctx, cancel := context.WithTimeout(ctx, 3*time.Minute)
+	ctx, cancel := context.WithTimeout(ctx, 6*time.Minute)
 	t.Cleanup(cancel)
 	return &browser{
 		T:   t,
@@ -182,6 +182,7 @@ func TestConsoleInABrowser(t *testing.T) {
 		"terms":         "/terms",
 		"reconcile":     "/reconcile",
 		"health":        "/health",
+		"doctor":        "/health/doctor",
 		"observe":       "/observe",
 		"nothing-found": "/subscriptions?q=nobody",
 		"not-found":     "/subscriptions/none-such",

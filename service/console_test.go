@@ -251,6 +251,19 @@ func (c *client) want(got reply, status int, parts ...string) {
 var pages = []string{
 	"/", "/subscriptions", "/subscriptions?state=active&term=Gift&last=true", "/subscriptions.csv", "/events",
 	"/events?status=dead&type=order.success", "/events/retry", "/terms", "/reconcile", "/health", "/observe",
+	"/health/doctor",
+}
+
+// Operators examine the installation from the console, and others do not: it makes calls.
+func TestConsoleDoctor(t *testing.T) {
+	t.Parallel()
+	s := openShop(t, nil)
+	viewer := s.signedIn("viewer")
+	viewer.want(viewer.get("/health/doctor"), http.StatusForbidden, "Operators examine the installation")
+	operator := s.signedIn("operator")
+	operator.want(operator.get("/health/doctor"), http.StatusOK, "API key", "accepts it", "a commit takes",
+		"there has been none", "the service runs at")
+	operator.want(operator.get("/health"), http.StatusOK, "/health/doctor")
 }
 
 // Nobody gets to see anything without signing in, from another site, or under another host name.

@@ -11,11 +11,13 @@ import (
 func (s *Service) installation() doctor.Installation {
 	s.reloading.Lock()
 	defer s.reloading.Unlock()
+	c := s.config
+	c.Listen, c.Console.Listen = s.webhookListener.Addr().String(), s.consoleListener.Addr().String()
 	return doctor.Installation{
-		Config:    s.config,
+		Config:    c,
 		Client:    s.client,
 		Store:     s.store,
-		PublicURL: s.config.Webhook.PublicURL,
+		PublicURL: c.Webhook.PublicURL,
 	}
 }
 
