@@ -51,6 +51,9 @@ func (b *bench) reconcileLarge(ctx context.Context) error {
 		table.add(fmt.Sprint(b.subscriptions), fmt.Sprint(calls), fmt.Sprint(least),
 			fmt.Sprintf("%.0f s", time.Since(begin).Seconds()), fmt.Sprintf("%.0f s", float64(calls)/perMinute*60),
 			fmt.Sprintf("%.0f s", cost.cpu.Seconds()), megabytes(cost.memory), megabytes(info.Size()))
+		times := float64(calls) / float64(least)
+		table.goal(times <= 1.1, "API calls, of the least: %.2f; the goal is 1.1", times)
+		table.goal(cost.memory < 200<<20, "memory: %s; the goal is less than 200 MB", megabytes(cost.memory))
 		return nil
 	})
 }

@@ -100,6 +100,7 @@ func (b *bench) run(ctx context.Context, only string, write bool) (err error) {
 		if only != "" && !slices.Contains(strings.Split(only, ","), p.name) {
 			continue
 		}
+		b.page.part = p.name
 		if err := p.measure(b, ctx); err != nil {
 			return fmt.Errorf("%s: %w", p.name, err)
 		}

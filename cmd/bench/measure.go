@@ -100,6 +100,7 @@ func (b *bench) receive(ctx context.Context, title, note string, database func()
 	load := offer{connections: connections, time: b.time, body: body}
 	table := b.page.section(title, note,
 		"receiver", "deliveries a second", "p50", "p99", "CPU a delivery", "memory at most")
+	figures := map[string][]figure{}
 	for _, name := range []string{"reference", "termed", "reference", "termed", "reference, one transaction each"} {
 		address, err := database()
 		if err != nil {
@@ -117,34 +118,57 @@ func (b *bench) receive(ctx context.Context, title, note string, database func()
 			}
 			run = func() (*process, error) { return start(ctx, dir, b.self, "reference", address, together) }
 		}
-		if err := b.receiveBy(ctx, table, name, run, load); err != nil {
+		measured, err := b.receiveBy(ctx, table, name, run, load)
+		if err != nil {
 			return err
 		}
+		figures[name] = append(figures[name], measured)
 	}
+	termed, reference := mean(figures["termed"]), mean(figures["reference"])
+	rate, cpu := termed.perSecond/reference.perSecond, termed.cpu/reference.cpu
+	table.goal(rate >= 0.95, "deliveries a second, of the reference's: %.2f; the goal is 0.95", rate)
+	table.goal(cpu <= 1.15, "CPU a delivery, of the reference's: %.2f; the goal is 1.15", cpu)
 	return nil
 }
 
+// figure is what one receiver did in one run.
+type figure struct {
+	perSecond float64
+	cpu       float64 // microseconds a delivery
+}
+
+func mean(figures []figure) (m figure) {
+	for _, f := range figures {
+		m.perSecond += f.perSecond / float64(len(figures))
+		m.cpu += f.cpu / float64(len(figures))
+	}
+	return m
+}
+
 // receiveBy adds the row of one receiver.
-func (b *bench) receiveBy(ctx context.Context, t *table, name string, run func() (*process, error), load offer) error {
+func (b *bench) receiveBy(
+	ctx context.Context, t *table, name string, run func() (*process, error), load offer,
+) (measured figure, err error) {
 	p, err := run()
 	if err != nil {
-		return err
+		return measured, err
 	}
+	defer func() { err = errors.Join(err, p.stop()) }()
 	warm := load
 	warm.time = time.Second
 	if _, _, err := p.measure(ctx, warm); err != nil {
-		return errors.Join(err, p.stop())
+		return measured, err
 	}
 	profiled := b.takeProfile(ctx, p, load.time)
 	result, cost, err := p.measure(ctx, load)
 	if err = errors.Join(err, <-profiled); err != nil {
-		return errors.Join(err, p.stop())
+		return measured, err
 	}
 	if result.refused > 0 {
-		return errors.Join(fmt.Errorf("%s refused %d of %d", name, result.refused, result.deliveries), p.stop())
+		return measured, fmt.Errorf("%s refused %d of %d", name, result.refused, result.deliveries)
 	}
 	t.add(append(append([]string{name}, speed(result, cost)...), megabytes(cost.memory))...)
-	return p.stop()
+	return figure{result.perSecond(), float64(cost.cpu.Microseconds()) / float64(result.deliveries)}, nil
 }
 
 // speed is how fast a load was received: deliveries a second, p50, p99, CPU a delivery.

@@ -71,18 +71,23 @@ func (b *bench) fill(ctx context.Context, r *running) error {
 		"The same load, on one database; then a new start.\n",
 		"events stored", "deliveries a second", "p50", "p99", "CPU a delivery", "database")
 	load := offer{connections: connections, time: b.time, body: body}
+	var rates []figure
 	for stored := 0; stored < b.events; {
 		result, cost, err := r.measure(ctx, load)
 		if err != nil {
 			return err
 		}
 		stored += result.deliveries
+		rates = append(rates, figure{perSecond: result.perSecond()})
 		info, err := os.Stat(r.database)
 		if err != nil {
 			return err
 		}
 		table.add(append(append([]string{fmt.Sprint(stored)}, speed(result, cost)...), megabytes(info.Size()))...)
 	}
+	third := max(1, len(rates)/3)
+	grown := mean(rates[len(rates)-third:]).perSecond / mean(rates[:third]).perSecond
+	table.goal(grown >= 0.95, "the last third of the runs, of the first: %.2f; the goal is 0.95", grown)
 	return nil
 }
 
@@ -98,7 +103,9 @@ func (b *bench) flood(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		table.add(answered, megabytes(before), megabytes(r.status("VmHWM")))
+		most := r.status("VmHWM")
+		table.add(answered, megabytes(before), megabytes(most))
+		table.goal(most < 200<<20, "memory: %s; the goal is less than 200 MB", megabytes(most))
 		return nil
 	})
 }
@@ -125,6 +132,9 @@ func (b *bench) burst(ctx context.Context) error {
 			return err
 		}
 		table.add(append(speed(result, cost), fmt.Sprint(result.deliveries-n), megabytes(cost.memory))...)
+		late := result.percentile(99)
+		table.goal(late < 25*time.Millisecond, "p99: %s; the goal is less than 25 ms", milliseconds(late))
+		table.goal(result.deliveries == n, "not stored: %d; the goal is 0", result.deliveries-n)
 		return nil
 	})
 }
@@ -192,6 +202,8 @@ func (b *bench) callsPerShipment(ctx context.Context) error {
 		table.add(fmt.Sprint(report.Subscriptions), fmt.Sprint(report.Shipments), fmt.Sprint(report.Reads),
 			fmt.Sprint(report.Writes), fmt.Sprintf("%.2f", float64(report.Calls)/float64(max(1, report.Shipments))),
 			fmt.Sprint(len(report.Violations)))
+		calls := float64(report.Calls) / float64(max(1, report.Shipments))
+		table.goal(calls <= 2.3, "calls a shipment: %.2f; the goal is 2.3", calls)
 		return nil
 	})
 }

@@ -40,17 +40,23 @@ func (b *bench) years(ctx context.Context) error {
 		}
 	}
 	table := b.page.section("With years of data, SQLite",
-		"Pages and commands: 50th and 95th percentile. A command is a process of its own.\n",
+		"Pages and commands: 50th and 95th percentile. A command is a process of its own. The last column is the cost in\n"+
+			"the large shop, in costs of the small one: the 50th percentile, the time or the CPU of a delivery.\n",
 		"what", fmt.Sprintf("%d subscriptions, %d events", smallShop, eventsPerSubscription*smallShop),
-		fmt.Sprintf("%d subscriptions, %d events", b.subscriptions, eventsPerSubscription*b.subscriptions))
+		fmt.Sprintf("%d subscriptions, %d events", b.subscriptions, eventsPerSubscription*b.subscriptions), "times")
 	for i, small := range measured[0] {
-		table.add(small.what, small.figure, measured[1][i].figure)
+		large := measured[1][i]
+		table.add(small.what, small.figure, large.figure, fmt.Sprintf("%.2f", large.cost/small.cost))
 	}
 	return b.pruning(ctx, settings{shop.url, database, perMinute, 0})
 }
 
 // reading is one row of the table, for one shop.
-type reading struct{ what, figure string }
+type reading struct {
+	what   string
+	figure string
+	cost   float64
+}
 
 // readings measures one shop.
 func (b *bench) readings(ctx context.Context, of settings, subscriptions int) (rows []reading, err error) {
@@ -60,11 +66,11 @@ func (b *bench) readings(ctx context.Context, of settings, subscriptions int) (r
 	}
 	defer func() { err = errors.Join(err, p.stop()) }()
 	for _, path := range pathsOf(subscriptions) {
-		figure, err := percentiles(100, func() error { return get(ctx, p.console+path.path, path.shows) })
+		row, err := percentiles(path.name, 100, func() error { return get(ctx, p.console+path.path, path.shows) })
 		if err != nil {
 			return nil, err
 		}
-		rows = append(rows, reading{path.name, figure})
+		rows = append(rows, row)
 	}
 	dir, err := b.configure(of)
 	if err != nil {
@@ -79,14 +85,14 @@ func (b *bench) readings(ctx context.Context, of settings, subscriptions int) (r
 		"journal --since 1h",
 		"journal --subscription sub-00000077",
 	} {
-		figure, err := percentiles(20, func() error {
+		row, err := percentiles("`termed "+words+"`", 20, func() error {
 			_, err := b.command(ctx, dir, strings.Fields(words)...)
 			return err
 		})
 		if err != nil {
 			return nil, err
 		}
-		rows = append(rows, reading{"`termed " + words + "`", figure})
+		rows = append(rows, row)
 	}
 	loads, err := b.loads(ctx, p)
 	return append(rows, loads...), err
@@ -126,7 +132,12 @@ func (b *bench) loads(ctx context.Context, p *process) ([]reading, error) {
 			return nil, err
 		}
 		figures := speed(result, cost)
-		rows = append(rows, reading{load.what, fmt.Sprintf("%s, p99 %s, CPU %s each", figures[0], figures[2], figures[3])})
+		row := reading{what: load.what, cost: 1 / result.perSecond()}
+		if load.perSecond > 0 {
+			row.cost = float64(cost.cpu) / float64(result.deliveries)
+		}
+		row.figure = fmt.Sprintf("%s, p99 %s, CPU %s each", figures[0], figures[2], figures[3])
+		rows = append(rows, row)
 	}
 	return rows, nil
 }
@@ -179,17 +190,17 @@ func get(ctx context.Context, url, shows string) error {
 }
 
 // percentiles does something n times, and returns the 50th and the 95th percentile of what it takes.
-func percentiles(n int, do func() error) (string, error) {
+func percentiles(what string, n int, do func() error) (reading, error) {
 	var took []time.Duration
 	for range n {
 		began := time.Now()
 		if err := do(); err != nil {
-			return "", err
+			return reading{}, err
 		}
 		took = append(took, time.Since(began))
 	}
 	slices.Sort(took)
-	return milliseconds(took[n/2]) + " / " + milliseconds(took[n*95/100]), nil
+	return reading{what, milliseconds(took[n/2]) + " / " + milliseconds(took[n*95/100]), took[n/2].Seconds()}, nil
 }
 
 // pruning measures deliveries to a service that keeps all events, and then to one that deletes half of them.
@@ -202,38 +213,45 @@ func (b *bench) pruning(ctx context.Context, of settings) error {
 	table := b.page.section(fmt.Sprintf("Pruning: %d deliveries a second, of %d events half are too old", load.perSecond,
 		eventsPerSubscription*b.subscriptions), "",
 		"events", "deliveries a second", "p50", "p99", "CPU a delivery", "deleted meanwhile")
+	late := map[string]time.Duration{}
 	for _, row := range []struct {
 		name string
 		keep int
 	}{{"kept", keepForever}, {"pruned", 0}, {"kept", keepForever}, {"pruned", 0}} {
 		of.keepEvents = row.keep
-		if err := b.pruneBy(ctx, table, row.name, of, load); err != nil {
+		p99, err := b.pruneBy(ctx, table, row.name, of, load)
+		if err != nil {
 			return err
 		}
+		late[row.name] += p99
 	}
+	times := late["pruned"].Seconds() / late["kept"].Seconds()
+	table.goal(times <= 1.5, "p99 while events are pruned, of the p99 without: %.2f; the goal is 1.5", times)
 	return nil
 }
 
-// pruneBy adds a row.
-func (b *bench) pruneBy(ctx context.Context, t *table, name string, of settings, load offer) (err error) {
+// pruneBy adds a row, and returns its p99.
+func (b *bench) pruneBy(
+	ctx context.Context, t *table, name string, of settings, load offer,
+) (p99 time.Duration, err error) {
 	before, err := stored(ctx, of.database)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	p, err := b.termed(ctx, of)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	defer func() { err = errors.Join(err, p.stop()) }()
 	result, cost, err := p.measure(ctx, load)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	after, err := stored(ctx, of.database)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	deleted := before + result.deliveries - result.refused - after
 	t.add(append(append([]string{name}, speed(result, cost)...), fmt.Sprint(deleted))...)
-	return nil
+	return result.percentile(99), nil
 }
