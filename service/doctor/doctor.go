@@ -39,6 +39,8 @@ type Installation struct {
 	StoreErr  error        // why
 	PublicURL string       // where Ordergroove sends its webhooks; "" is not known
 	Now       func() time.Time
+
+	refused bool // Ordergroove refuses the key, whatever it is asked for
 }
 
 // answerWithin is how long one check may take.

@@ -22,10 +22,16 @@ import (
 
 func examineKey(ctx context.Context, in *Installation) Finding {
 	err := in.Client.Ping(ctx)
+	in.refused = errors.Is(err, ordergroove.ErrUnauthorized)
+	if in.refused && in.list(ctx) == nil {
+		in.refused = false
+		return ok("Ordergroove at %s accepts it; it may not read the shop's cancel reasons, so agents choose from the "+
+			"standard ones", in.Config.Ordergroove.APIURL)
+	}
 	switch {
 	case err == nil:
 		return ok("Ordergroove at %s accepts it", in.Config.Ordergroove.APIURL)
-	case errors.Is(err, ordergroove.ErrUnauthorized):
+	case in.refused:
 		return failure("compare api_key with the key in the Ordergroove Admin", "%v", err)
 	}
 	return failure("see whether Ordergroove is up, and whether this machine reaches it", "%v", err)
@@ -56,14 +62,10 @@ func examineClock(_ context.Context, in *Installation) Finding {
 }
 
 func examineBulk(ctx context.Context, in *Installation) Finding {
-	sku := ""
-	for _, t := range in.Config.Terms {
-		if len(t.SKUs) > 0 {
-			sku = t.SKUs[0]
-			break
-		}
+	if in.refused {
+		return skipped("the key is refused altogether")
 	}
-	_, err := in.Client.Subscriptions(ctx, ordergroove.SubscriptionQuery{Product: sku, LiveOnly: true}, "")
+	err := in.list(ctx)
 	switch {
 	case err == nil:
 		return ok("the key may list the subscriptions of all customers")
@@ -72,6 +74,19 @@ func examineBulk(ctx context.Context, in *Installation) Finding {
 			"the key may not list the subscriptions of all customers: %v", err)
 	}
 	return skipped("%v", err)
+}
+
+// list asks for the subscriptions of all customers.
+func (in *Installation) list(ctx context.Context) error {
+	sku := ""
+	for _, t := range in.Config.Terms {
+		if len(t.SKUs) > 0 {
+			sku = t.SKUs[0]
+			break
+		}
+	}
+	_, err := in.Client.Subscriptions(ctx, ordergroove.SubscriptionQuery{Product: sku, LiveOnly: true}, "")
+	return err
 }
 
 // examinePublicURL sends a signed probe on the way of a webhook. The receiver answers it and files nothing.
