@@ -64,7 +64,7 @@ ordergroove:
   webhook_keys: [ "${ORDERGROOVE_WEBHOOK_KEY}", "old$$key" ]
   requests_per_minute: ${RATE:-2_700}
   outgoing_group: eu
-webhook: { max_age: 96h, max_ahead: 1m, max_body: 65536, max_gap: 6h, public_url: "https://hooks.example.com/webhooks/ordergroove" }
+webhook: { max_age: 96h, max_ahead: 1m, max_body: 65536, max_gap: 6h, public_url: "https://hooks.example.com/x" }
 reconcile: { every: 30m, full: 12h }
 keep_events: 120h
 extra_data_keys: { counter: boxes_left, total: term_total, last: is_last }
@@ -129,7 +129,7 @@ terms:
 			MaxAhead: time.Minute,
 			MaxBody:  65536,
 
-			PublicURL: "https://hooks.example.com/webhooks/ordergroove",
+			PublicURL: "https://hooks.example.com/x",
 			MaxGap:    6 * time.Hour,
 		},
 		Reconcile: config.Reconcile{Every: 30 * time.Minute, Full: 12 * time.Hour},

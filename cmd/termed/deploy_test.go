@@ -195,8 +195,8 @@ func passesOn(t *testing.T, proxy *exec.Cmd, address string) {
 		}
 	}
 	delivery := filepath.Join("..", "..", "testdata", "webhooks", "order.success.json")
-	out, err := runHere(t.Context(),
-		[]string{"replay", "--url", "http://" + address + webhook.Path, "--key", canaryWebhookKey, delivery}, "http://127.0.0.1")
+	replay := []string{"replay", "--url", "http://" + address + webhook.Path, "--key", canaryWebhookKey, delivery}
+	out, err := runHere(t.Context(), replay, "http://127.0.0.1")
 	if err != nil || !strings.Contains(out, "200") {
 		t.Errorf("a delivery through the proxy: %v\n%s\n%s", err, out, said.String())
 	}

@@ -20,8 +20,8 @@ func doctorCommand(env environment) *cobra.Command {
 		Short: "Examine the installation: what works, what does not, and what to do",
 		Long: `Examines, one after the other: the configuration, the database and its disk, the API key and its
 permission, the clock, the listeners, the way of a webhook from its public URL, which webhooks arrive, the API calls
-that are left, and the age of the last backup. Nothing is changed at Ordergroove. The public URL (webhook.public_url, or --url) gets a
-signed probe, which the service answers and does not file.
+that are left, and the age of the last backup. Nothing is changed at Ordergroove. The public URL (webhook.public_url,
+or --url) gets a signed probe, which the service answers and does not file.
 
 Exit code: 0 everything works, perhaps with warnings; 1 something does not; 2 usage, or a mistake in the
 configuration.`,
