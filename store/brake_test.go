@@ -258,3 +258,26 @@ func TestClaimGivenUp(t *testing.T) {
 		}
 	})
 }
+
+// A sync was refused a change by a pause that ends before the sync does: what it holds back is tried again.
+func TestPauseEndsDuringASync(t *testing.T) {
+	conform(t, func(t *testing.T, s *store.Store) {
+		record(t, s, "e1", enrolled("s1"), 100)
+		lease := claim(t, s, 100, 1)[0]
+		if _, err := s.Pause(t.Context(), ledger.Pause{Since: 110, Actor: "anna", Reason: "a wrong SKU"}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := s.Resume(t.Context(), ledger.Pause{Since: 120, Actor: "anna"}); err != nil {
+			t.Fatal(err)
+		}
+		sub := lease.Subscription.Subscription
+		sub.State = counter.Active
+		sub.Permission.Withheld = "set the counter to 2"
+		if err := s.Finish(t.Context(), lease, ledger.Outcome{At: 150, Subscription: sub}); err != nil {
+			t.Fatal(err)
+		}
+		if now, err := s.Subscription(t.Context(), "s1"); err != nil || now.Due == 0 {
+			t.Errorf("it is not tried again: due %d, %v", now.Due, err)
+		}
+	})
+}
