@@ -262,6 +262,20 @@ func (e Enrollment) withSent(counter int) Enrollment {
 	return e
 }
 
+// AssumeSent returns the enrollment with the counters that may have been sent since a copy of it was made: one for each
+// order that the copy did not know, the last of them confirmed. Of them none in extra_data is somebody's edit, and any
+// other is one of the last.
+func (e Enrollment) AssumeSent() Enrollment {
+	if len(e.CountersSent) == 0 {
+		return e
+	}
+	for c := e.CountersSent[len(e.CountersSent)-1] - 1; c >= e.Remaining(); c-- {
+		e = e.withSent(c)
+		e.CounterConfirmed = &c
+	}
+	return e
+}
+
 // withManagedKeys returns the enrollment with the keys that are about to be set, those of the recipe left out.
 func (e Enrollment) withManagedKeys(keys Keys, set map[string]string) Enrollment {
 	managed := map[string]string{}

@@ -121,12 +121,18 @@ func damaged(t *testing.T, backup string) {
 // An operator's pause outlives a recount; on PostgreSQL, too, a database is marked.
 func TestMarkRestored(t *testing.T) {
 	conform(t, func(t *testing.T, s *store.Store) {
+		record(t, s, "e1", enrolled("s1"), 40)
 		if err := s.MarkRestored(t.Context(), ledger.Pause{Since: 50, Actor: "ruth", Reason: "a snapshot"}); err != nil {
 			t.Fatal(err)
+		}
+		claim(t, s, 1000, 0)
+		if at, err := s.NextSubscription(t.Context()); err != nil || at != 0 {
+			t.Errorf("a subscription is due at %d, %v; want none before the recount", at, err)
 		}
 		if brake := recounted(t, s, 60, true); brake.Pause.Since != 0 {
 			t.Errorf("still paused: %+v", brake.Pause)
 		}
+		claim(t, s, 1000, 1)
 		if _, err := s.Pause(t.Context(), ledger.Pause{Since: 70, Actor: "ana", Reason: "a holiday"}); err != nil {
 			t.Fatal(err)
 		}

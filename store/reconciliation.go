@@ -137,6 +137,9 @@ func (s *Store) RenewReconciliation(ctx context.Context, run ledger.Reconciliati
 func (s *Store) EndReconciliation(
 	ctx context.Context, run ledger.Reconciliation, to ledger.LastReconciled, finished bool,
 ) error {
+	if to.Recounted {
+		defer s.wake(kindSubscriptions)
+	}
 	return wrap("ending the reconciliation", s.writer.do(ctx, func(tx *sqlx.Tx) error {
 		if !finished {
 			return oneRow(tx, `update reconciliation set lease = '', lease_until = 0 where one = 1 and lease = ?`,

@@ -10,6 +10,10 @@ import (
 
 // A database that was brought back from a copy does not know what happened since the copy was made.
 
+// notRestored holds unless the database was brought back from a copy and is not recounted yet: a sync would take what
+// termed wrote since the copy was made for somebody's edit.
+const notRestored = `not exists (select 1 from pause where restored = 1)`
+
 // MarkRestored pauses all changes at Ordergroove until all subscriptions have been recounted.
 func (s *Store) MarkRestored(ctx context.Context, by ledger.Pause) error {
 	return wrap("marking the database as brought back from a copy", s.writer.do(ctx, func(tx *sqlx.Tx) error {
@@ -50,6 +54,10 @@ func (s *Store) endRestored(ctx context.Context, tx *sqlx.Tx, recounted int64) e
 	if err := doubtAdjustments(ctx, tx, recounted); err != nil {
 		return err
 	}
+	// safeguard: restored-counters
+	if err := s.assumeSent(ctx, tx); err != nil {
+		return err
+	}
 	if _, err := tx.Exec(`delete from pause`); err != nil {
 		return err
 	}
@@ -62,6 +70,30 @@ func (s *Store) endRestored(ctx context.Context, tx *sqlx.Tx, recounted int64) e
 		What:   "resumed",
 		Reason: "all subscriptions were recounted",
 	})
+}
+
+// assumeSent lets every running enrollment know which counters may have been sent since the copy was made.
+func (s *Store) assumeSent(ctx context.Context, tx *sqlx.Tx) error {
+	const atATime = 500
+	for after := ""; ; {
+		rows, err := read(ctx, tx, `
+			where e.closed_at = 0 and s.id`+s.dialect.bytewise+` > ?
+			order by s.id`+s.dialect.bytewise+`
+			limit ?`, after, atATime)
+		if err != nil || len(rows) == 0 {
+			return err
+		}
+		for _, r := range rows {
+			after = r.ID
+			assumed := r.Enrollment.AssumeSent()
+			if len(assumed.CountersSent) == len(r.CountersSent) {
+				continue
+			}
+			if err := saveEnrollment(tx, r.ID, assumed); err != nil {
+				return err
+			}
+		}
+	}
 }
 
 // doubtAdjustments leaves to a person what was pending in the copy and may have been applied since: a discount cannot

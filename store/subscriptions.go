@@ -64,7 +64,8 @@ func (r *subscriptionRow) fields() []any {
 
 // Claim takes leases on up to n due subscriptions that nobody holds, those of the highest priority and then the longest
 // due first, until the given time. Each claim has a token of its own, which every later write under it must match. Up
-// to retries of them have failed before, and these come first: however many are new, what failed is tried again.
+// to retries of them have failed before, and these come first: however many are new, what failed is tried again. While
+// a database that was brought back from a copy is recounted there are none.
 func (s *Store) Claim(ctx context.Context, at, until int64, n, retries int) ([]ledger.Lease, error) {
 	idle, err := s.nothingDue(ctx, `select 1 from subscriptions where due <= ? and lease_until <= ? limit 1`, at, at)
 	if idle || err != nil {
@@ -76,13 +77,14 @@ func (s *Store) Claim(ctx context.Context, at, until int64, n, retries int) ([]l
 		claim := func(which string, most int) (int64, error) {
 			// safeguard: urgent-due-first
 			// safeguard: lease
+			// safeguard: restored-not-synced
 			result, err := tx.Exec(tx.Rebind(`
 				update subscriptions
 				set lease = ?, lease_until = ?
 				where id in (
 					select id
 					from subscriptions
-					where due <= ? and lease_until <= ? and `+which+`
+					where due <= ? and lease_until <= ? and `+notRestored+` and `+which+`
 					order by priority desc, due, id
 					limit ? `+s.dialect.skipLocked+`)`), token, until, at, at, most)
 			if err != nil {

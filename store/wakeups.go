@@ -206,6 +206,6 @@ func (s *Store) NextSubscription(ctx context.Context) (at int64, err error) {
 	err = s.reads.GetContext(ctx, &at, `
 		select coalesce(min(case when lease_until > due then lease_until else due end), 0)
 		from subscriptions
-		where due is not null`)
+		where due is not null and `+notRestored)
 	return at, wrap("looking for the next subscription", err)
 }

@@ -123,6 +123,23 @@ func (b *Bubble) open(path string) {
 	}
 }
 
+// Restore stops everything, and puts a copy of the database in its place, marked as brought back.
+func (b *Bubble) Restore(copied string) {
+	b.t.Helper()
+	b.Stop()
+	if err := b.DB.Close(); err != nil {
+		b.t.Error(err)
+	}
+	var err error
+	if b.DB, err = store.Open(b.t.Context(), store.Options{Database: copied, Serve: true}); err != nil {
+		b.t.Fatal(err)
+	}
+	by := ledger.Pause{Since: b.Clock.Now().UnixMilli(), Actor: "ruth", Reason: "the disk was lost"}
+	if err := b.DB.MarkRestored(b.t.Context(), by); err != nil {
+		b.t.Fatal(err)
+	}
+}
+
 // NewClient makes a client of the simulator that sends through a transport. The zero timeout means the client's
 // default.
 func (b *Bubble) NewClient(transport http.RoundTripper, timeout time.Duration) *ordergroove.Client {

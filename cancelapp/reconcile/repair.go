@@ -2,6 +2,7 @@ package reconcile
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"sync"
 	"time"
@@ -19,6 +20,10 @@ const (
 // database. It answers each subscription as it is recorded then: one that is still due could not be repaired so far,
 // and is tried again by the service. Progress, if not nil, is called with the number left.
 func (r *Reconciler) Repair(ctx context.Context, ids []string, progress func(left int)) ([]ledger.Subscription, error) {
+	if brake, err := r.app.ReadBrake(ctx); err != nil || brake.Pause.Restored {
+		all, failed := r.known(ctx, ids) // nothing is synced before the recount
+		return all, errors.Join(err, failed)
+	}
 	working, stop := context.WithCancel(ctx)
 	var syncs sync.WaitGroup
 	syncs.Go(func() { r.app.RunSyncs(working) })

@@ -452,9 +452,17 @@ var safeguards = []safeguard{
 		swap(`?, 1)`, `?, 0)`), "./store -run TestRestore",
 	},
 	{
+		"restored-not-synced", "nothing is synced before a database that was brought back is recounted",
+		swap("notRestored", `"1 = 1"`), "./store -run TestMarkRestored",
+	},
+	{
 		"restored-recounted", "a database that was brought back is recounted at once",
 		as(`err == nil || brake.Pause.Restored`),
 		"./cancelapp/reconcile -run TestRestored",
+	},
+	{
+		"restored-counters", "what termed wrote since a backup is not taken for an edit", drop,
+		"./cancelapp/reconcile -run TestRestoredCounters",
 	},
 	{
 		"restored-adjustments", "what may have been applied since a backup is left to a person",

@@ -53,6 +53,9 @@ Exit code: 0 nothing to do, or everything is repaired or held back; 3 something 
 				if err := s.checkSKUs(cmd.Context(), scope.SKUs); err != nil {
 					return err
 				}
+				if s.app.LatestBrake().Pause.Restored && scope.Since == "" && len(scope.SKUs) == 0 {
+					scope.Recount = true // it is needed, and ends the pause
+				}
 				r := s.reconcile(cmd.Context(), scope, progressOn(env.stderr))
 				if asJSON {
 					return errors.Join(printJSON(env.stdout, r.json()), r.exit())
