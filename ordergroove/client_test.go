@@ -58,7 +58,7 @@ func serve(t *testing.T, handle http.HandlerFunc) *testServer {
 	}))
 	t.Cleanup(server.Close)
 	client, err := ordergroove.NewClient(ordergroove.Options{
-		URL: server.URL, Key: canaryKey, Timeout: time.Second, MaxAnswer: 1 << 16,
+		URL: server.URL, Key: canaryKey, Timeout: 10 * time.Second, MaxAnswer: 1 << 16,
 	})
 	if err != nil {
 		t.Fatal(err)
