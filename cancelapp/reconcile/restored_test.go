@@ -38,11 +38,11 @@ func TestRestored(t *testing.T) {
 	})
 }
 
-// What termed itself wrote since the copy was made is not taken for somebody's edit, whether orders placed since then are
-// known or not; what somebody else wrote is adopted.
+// What termed itself wrote since the copy was made is not taken for somebody's edit, whether orders placed since then
+// are known or not; what somebody else wrote is adopted.
 func TestRestoredCounters(t *testing.T) {
-	t.Log("FAULT | a database is brought back from a copy; since then counters were written, orders lost, and one counter " +
-		"edited | I2: every counter is right, and the edit is adopted")
+	t.Log("FAULT | a database is brought back from a copy; since then counters were written, orders lost, and one " +
+		"counter edited | I2: every counter is right, and the edit is adopted")
 	apptest.Run(t, sim.Options{}, func(t *testing.T, b *apptest.Bubble) {
 		counted, lost := b.Subscribe("SIX"), b.Subscribe("SIX")
 		edited := b.Subscribe("SIX")

@@ -11,6 +11,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/jedib0t/go-pretty/v6/table"
 	"github.com/spf13/cobra"
@@ -204,11 +205,11 @@ func (e edit) changes() bool {
 // do edits the subscriptions one by one, waits until those that changed are in sync with Ordergroove, and reports on
 // each.
 func (e *bulkEdit) do(ctx context.Context, s session, env environment, ids []string) error {
-	progress := progressOn(env.stderr)
+	progress, pace := progressOn(env.stderr), newPace(len(ids))
 	edits := make([]edit, 0, len(ids))
 	var changed []string
 	for i, id := range ids {
-		progress(fmt.Sprintf("%d of %d", i+1, len(ids)))
+		progress(pace.after(i+1, time.Now()))
 		one := e.edit(ctx, s.store, id)
 		if one.err != nil && ctx.Err() != nil {
 			return exit{exitError, fmt.Sprintf(
@@ -221,8 +222,9 @@ func (e *bulkEdit) do(ctx context.Context, s session, env environment, ids []str
 	}
 	synced := map[string]ledger.Subscription{}
 	if !e.isDryRun() && len(changed) > 0 {
+		syncing := newPace(len(changed))
 		known, err := s.reconciler.Repair(ctx, changed, func(left int) {
-			progress(fmt.Sprintf("changed %d, %d not synced yet", len(changed), left))
+			progress("synced " + syncing.after(len(changed)-left, time.Now()))
 		})
 		if err != nil {
 			return err

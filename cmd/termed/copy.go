@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/jedib0t/go-pretty/v6/table"
 	"github.com/spf13/cobra"
@@ -32,7 +33,13 @@ Exit code: 0 success; 1 error, nothing was copied; 2 usage, or --empty-target na
 				return exit{exitUsage, "--empty-target needs the name of the target's database"}
 			}
 			progress := progressOn(env.stderr)
-			o.Progress = func(p store.CopyProgress) { progress(copyProgress(p)) }
+			var now pace
+			o.Progress = func(p store.CopyProgress) {
+				if p.Rows == 0 || now.total != p.All {
+					now = newPace(p.All) // of the next table
+				}
+				progress(copyProgress(p, now))
+			}
 			copied, err := copyDatabase(cmd.Context(), o)
 			progress("")
 			if err != nil {
@@ -62,12 +69,12 @@ Exit code: 0 success; 1 error, nothing was copied; 2 usage, or --empty-target na
 }
 
 // copyProgress says how far a copy is.
-func copyProgress(p store.CopyProgress) string {
+func copyProgress(p store.CopyProgress, now pace) string {
 	done := "copied"
 	if p.Comparing {
 		done = "compared"
 	}
-	return fmt.Sprintf("%s: %d of %d %s", p.Table, p.Rows, p.All, done)
+	return fmt.Sprintf("%s %s: %s", done, p.Table, now.after(p.Rows, time.Now()))
 }
 
 func copyDatabase(ctx context.Context, o store.CopyOptions) ([]copiedTableJSON, error) {

@@ -129,9 +129,10 @@ func (s session) reconcileInTurn(
 	ctx context.Context, scope reconcile.Scope, progress func(string),
 ) (reconcile.Report, error) {
 	until := time.Now().Add(turnWait)
+	pace := newPace(s.toCompare(ctx, scope))
 	for {
 		report, err := s.reconciler.Reconcile(ctx, scope, func(r reconcile.Report) {
-			progress(fmt.Sprintf("compared %d, found %d", r.Listed, len(r.Findings)))
+			progress(fmt.Sprintf("compared %s; found %d", pace.after(r.Listed, time.Now()), len(r.Findings)))
 		})
 		if !errors.Is(err, reconcile.ErrReconciling) || time.Now().After(until) {
 			return report, err
@@ -145,14 +146,30 @@ func (s session) reconcileInTurn(
 	}
 }
 
+// toCompare is how many subscriptions a reconciliation will probably list; 0: nobody knows.
+func (s session) toCompare(ctx context.Context, scope reconcile.Scope) int {
+	running, err := s.store.Running(ctx)
+	if err != nil || scope.Since != "" {
+		return 0
+	}
+	n := 0
+	for sku, live := range running {
+		if len(scope.SKUs) == 0 || slices.Contains(scope.SKUs, sku) {
+			n += live
+		}
+	}
+	return n
+}
+
 // repair syncs what was found.
 func (s session) repair(ctx context.Context, r *reconciliation, progress func(string)) error {
 	ids := make([]string, len(r.Findings))
 	for i, f := range r.Findings {
 		ids[i] = f.Subscription
 	}
+	pace := newPace(len(ids))
 	known, err := s.reconciler.Repair(ctx, ids, func(left int) {
-		progress(fmt.Sprintf("found %d, %d left to repair", len(ids), left))
+		progress("repaired " + pace.after(len(ids)-left, time.Now()))
 	})
 	for _, k := range known {
 		r.after[k.ID] = k
