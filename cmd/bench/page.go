@@ -42,7 +42,7 @@ for its turn. What it would take is processors of its own, or workers that step 
 
 **At most 2.3 calls a shipment.** A shipment costs one GET and one PATCH. A subscription costs three calls more: GET
 and PATCH when it starts, and the cancel when it ends. The terms of this load have three shipments on average, so that
-these three calls are one call a shipment: 3.0 in all is the least there is for them. Terms of ten shipments and more
+these three calls are one call a shipment: 3.0 in all is the least there is for them. Terms of more than ten shipments
 are below 2.3.
 
 ## Where the time goes
