@@ -31,7 +31,8 @@ func (s *subscriptionSync) adjust(ctx context.Context, o *ledger.Outcome) {
 	default:
 		o.Error = err.Error()
 		o.Next, o.Attempts = s.retry(err, s.lease.Attempts, ledger.Normal, o.At)
-		s.o.Log.Warn("adjustment failed, will retry", "subscription", s.sub.ID, "attempts", o.Attempts, "error", err)
+		s.o.Log.WarnContext(ctx, "adjustment failed, will retry",
+			"subscription", s.sub.ID, "attempts", o.Attempts, "error", err)
 	}
 }
 
@@ -317,7 +318,7 @@ func (s *subscriptionSync) settleAdjustment(
 			Adjustment:   a.ID,
 			Reason:       reason,
 		})
-		s.o.Log.Warn("adjustment not applied", "subscription", s.sub.ID, "adjustment", a.ID, "status", status,
+		s.o.Log.WarnContext(ctx, "adjustment not applied", "subscription", s.sub.ID, "adjustment", a.ID, "status", status,
 			"reason", reason)
 	}
 	return s.saveAdjustment(ctx, a, notify, s.adjustmentEntry(*a, "adjustment "+string(status), reason))

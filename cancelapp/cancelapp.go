@@ -15,10 +15,13 @@ import (
 	"sync/atomic"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
+
 	"github.com/termed/termed/counter"
 	"github.com/termed/termed/counter/schedule"
 	"github.com/termed/termed/ledger"
 	"github.com/termed/termed/ordergroove"
+	"github.com/termed/termed/tracing"
 )
 
 // Store is what the workers need of the database; store satisfies it. Times are UTC unix milliseconds. Every write is
@@ -109,10 +112,13 @@ type Options struct {
 	Idle    time.Duration // the longest time between two polls of the database; default the store's PollEvery
 	Grace   time.Duration // how long Run lets work in progress finish; default 7 s
 
-	MaxGap time.Duration    // how long no webhook may arrive before that is reported; default learned; negative: forever
-	Now    func() time.Time // default time.Now
-	Jitter func() float64   // in [0, 1); default random
-	Log    *slog.Logger     // default none
+	// MaxGap is how long no webhook may arrive before that is reported; default learned; negative: forever.
+	MaxGap time.Duration
+
+	Now    func() time.Time     // default time.Now
+	Jitter func() float64       // in [0, 1); default random
+	Log    *slog.Logger         // default none
+	Traces trace.TracerProvider // of the work on an event and of a sync; default none
 }
 
 // App does the work; make it with New.
@@ -126,6 +132,8 @@ type App struct {
 	watchdog watchdog
 	brake    brake
 	o        Options
+
+	tracer trace.Tracer
 
 	filterWorks atomic.Bool // a list of placed items was seen to leave out those still to come
 
@@ -157,6 +165,7 @@ func New(store Store, client API, o Options) *App {
 		store:    store,
 		watchdog: watchdog{wakeup: make(chan struct{}, 1)},
 		o:        o,
+		tracer:   tracing.Tracer(o.Traces, "github.com/termed/termed/cancelapp"),
 	}
 	a.startedAt = a.now()
 	a.breaker = newBreaker(client, o.Now, a.retryFailed)

@@ -6,8 +6,12 @@ import (
 	"sync"
 	"time"
 
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/trace"
+
 	"github.com/termed/termed/ledger"
 	"github.com/termed/termed/ordergroove"
+	"github.com/termed/termed/tracing"
 )
 
 // errUnreadable says that an event will be no more readable later.
@@ -46,7 +50,12 @@ func (a *App) claimEvents(ctx context.Context, n, retries int) ([]task, error) {
 
 // processEvent settles one event: its facts are recorded, or it is tried again later, or it is dead.
 func (a *App) processEvent(ctx context.Context, e ledger.Event) {
-	v := ledger.Settlement{At: a.now()}
+	ctx, span := a.tracer.Start(tracing.Continue(ctx, e.Trace), "process event", trace.WithAttributes(
+		attribute.String("event.id", e.ID),
+		attribute.String("event.type", e.Type),
+	))
+	defer span.End()
+	v := ledger.Settlement{At: a.now(), Trace: tracing.Of(ctx)}
 	envelope, err := ordergroove.ParseEnvelope(e.Body)
 	if err != nil {
 		v.Dead = true
@@ -66,25 +75,26 @@ func (a *App) processEvent(ctx context.Context, e ledger.Event) {
 	v.Facts, err = translator{a.Rules().Terms, a.api, a.store}.facts(ctx, envelope, v.At)
 	v.Ignored = ignoredReason(envelope, v.Facts)
 	if err != nil {
-		a.failEvent(&v, e, err)
+		a.failEvent(ctx, &v, e, err)
 	}
 	a.causes.add(e.Type, v.Facts, v.At) // first: once the facts are recorded, a sync may begin
 	a.settleEvent(ctx, e, v)
 }
 
 // failEvent fills in what becomes of an event that could not be processed.
-func (a *App) failEvent(v *ledger.Settlement, e ledger.Event, err error) {
+func (a *App) failEvent(ctx context.Context, v *ledger.Settlement, e ledger.Event, err error) {
 	v.Error = err.Error()
+	tracing.Fail(ctx, err)
 	log := a.o.Log.With("event", e.ID, "type", e.Type, "error", err)
 	givenUp := errors.Is(err, errNoItems) && v.At-e.Received > itemsWithin.Milliseconds()
 	if givenUp || errors.Is(err, errUnreadable) || errors.Is(err, ordergroove.ErrRejected) ||
 		errors.Is(err, ordergroove.ErrNotFound) {
 		v.Dead = true
-		log.Error("event can never be processed, kept as dead")
+		log.ErrorContext(ctx, "event can never be processed, kept as dead")
 		return
 	}
 	v.Next, v.Attempts = a.retry(err, e.Attempts, ledger.Normal, v.At)
-	log.Warn("event failed, will retry", "attempts", v.Attempts)
+	log.WarnContext(ctx, "event failed, will retry", "attempts", v.Attempts)
 }
 
 // settleEvent outlives a shutdown: what was worked out is not to be worked out again.

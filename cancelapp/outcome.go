@@ -1,12 +1,14 @@
 package cancelapp
 
 import (
+	"context"
 	"errors"
 	"time"
 
 	"github.com/termed/termed/counter"
 	"github.com/termed/termed/ledger"
 	"github.com/termed/termed/ordergroove"
+	"github.com/termed/termed/tracing"
 )
 
 // hideRetry is when to try again to hide a subscription that is canceled.
@@ -14,13 +16,26 @@ const hideRetry = 24 * time.Hour
 
 const notFound = "Ordergroove does not know this subscription anymore"
 
+// sameTrace is how soon a sync is made again as a part of the same trace.
+const sameTrace = time.Hour
+
 // outcome says what becomes of a sync that ended with an error, or with none.
-func (s *subscriptionSync) outcome(err error) ledger.Outcome {
+func (s *subscriptionSync) outcome(ctx context.Context, err error) ledger.Outcome {
 	o := ledger.Outcome{At: s.now(), Priority: s.lease.Priority}
-	if err == nil {
+	if err != nil {
+		tracing.Fail(ctx, err)
+		s.failed(ctx, &o, err)
+	} else {
 		s.waits(&o)
-		return o
 	}
+	if o.Next != 0 && o.Next-o.At < sameTrace.Milliseconds() {
+		o.Trace = s.lease.Trace
+	}
+	return o
+}
+
+// failed says what becomes of a sync that ended with an error.
+func (s *subscriptionSync) failed(ctx context.Context, o *ledger.Outcome, err error) {
 	o.Error = err.Error()
 	switch {
 	case errors.Is(err, ordergroove.ErrNotFound):
@@ -28,15 +43,14 @@ func (s *subscriptionSync) outcome(err error) ledger.Outcome {
 		s.settle(counter.Plan{State: counter.Attention, Reason: notFound})
 	case errors.Is(err, ordergroove.ErrRejected):
 		s.settle(counter.Plan{State: counter.Attention, Reason: err.Error()})
-		s.triesAgain(&o)
+		s.triesAgain(o)
 	default:
 		o.Next, o.Attempts = s.retry(err, s.lease.Attempts, s.priority(), o.At)
 		if IsOutage(err) {
 			o.Next = o.At // the breaker holds it back, and it continues as soon as that lets calls through
 		}
-		s.o.Log.Warn("sync failed, will retry", "subscription", s.sub.ID, "attempts", o.Attempts, "error", err)
+		s.o.Log.WarnContext(ctx, "sync failed, will retry", "subscription", s.sub.ID, "attempts", o.Attempts, "error", err)
 	}
-	return o
 }
 
 // waits says when a sync that came to its end is made again without news.

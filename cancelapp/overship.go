@@ -44,8 +44,8 @@ func (s *subscriptionSync) alertOvership(ctx context.Context, attempts int) {
 		hours := place.Sub(s.o.Now()).Hours()
 		facts = append(facts, "place", place, "hours_left", math.Round(hours*10)/10)
 	}
-	s.o.Log.Error("overship risk: subscription is complete and could not be ended, its next order would be one too many",
-		facts...)
+	s.o.Log.ErrorContext(ctx,
+		"overship risk: subscription is complete and could not be ended, its next order would be one too many", facts...)
 	if s.sub.PendingExtraOrder != known || s.sub.PendingExtraOrder == "" && attempts == alertAfter {
 		s.post(counter.Notification{
 			Type:         counter.OvershipRisk,

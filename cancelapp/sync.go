@@ -7,10 +7,14 @@ import (
 	"fmt"
 	"time"
 
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/trace"
+
 	"github.com/termed/termed/counter"
 	"github.com/termed/termed/failpoint"
 	"github.com/termed/termed/ledger"
 	"github.com/termed/termed/ordergroove"
+	"github.com/termed/termed/tracing"
 )
 
 // maxActions bounds a sync. The longest way is recount, open next, adopt, write, cancel; the rest is for somebody who
@@ -41,15 +45,20 @@ func (a *App) claimSubscriptions(ctx context.Context, n, retries int) ([]task, e
 
 // sync brings one subscription to its desired state and gives its lease back.
 func (a *App) sync(ctx context.Context, lease ledger.Lease) {
+	ctx, span := a.tracer.Start(tracing.Continue(ctx, lease.Trace), "sync", trace.WithAttributes(
+		attribute.String("subscription.id", lease.ID),
+		attribute.Int("attempts", lease.Attempts),
+	))
+	defer span.End()
 	s := a.newSync(lease)
 	ctx = s.withPriority(ctx, lease.Priority)
 	defer s.logResult(ctx) // whatever becomes of the records: Ordergroove may have changed
 	err := s.run(ctx)
 	if errors.Is(err, ledger.ErrLeaseLost) {
-		a.o.Log.Warn("lease expired during a sync, another worker continues", "subscription", lease.ID)
+		a.o.Log.WarnContext(ctx, "lease expired during a sync, another worker continues", "subscription", lease.ID)
 		return
 	}
-	outcome := s.outcome(err)
+	outcome := s.outcome(ctx, err)
 	switch {
 	case s.throttled != nil && !s.throttled.HeldBack:
 		_ = s.askNextOrder(ctx) // the line is sorted by it; what is unknown comes last
@@ -71,7 +80,7 @@ func (a *App) sync(ctx context.Context, lease ledger.Lease) {
 	outcome.Notify = s.notify
 	outcome.RemindAt = s.remindAt
 	if s.sub.State == counter.Attention {
-		a.o.Log.Error("subscription needs attention", "subscription", lease.ID, "reason", s.sub.Reason)
+		a.o.Log.ErrorContext(ctx, "subscription needs attention", "subscription", lease.ID, "reason", s.sub.Reason)
 	}
 	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), closingTime)
 	defer cancel()

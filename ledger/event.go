@@ -33,5 +33,6 @@ type Event struct {
 	Received int64
 	Body     []byte
 	Status   EventStatus
-	Attempts int // failed attempts so far
+	Attempts int    // failed attempts so far
+	Trace    string // the context of the trace of its delivery (package tracing); "": none
 }

@@ -87,4 +87,5 @@ type Settlement struct {
 	Error    string // why the last attempt failed
 	Dead     bool   // it can never be processed: kept for a person to look at
 	Ignored  string // why it is ignored, if its facts are about no subscription of ours
+	Trace    string // the context of its trace, which the syncs are part of that its facts make due; "": none
 }

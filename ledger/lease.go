@@ -43,6 +43,8 @@ type Subscription struct {
 	ChangedAt int64
 	// Adjustments is the number of its schedule adjustments about which something is left to do.
 	Adjustments int
+	// Trace is the context of the trace that made it due; "": none.
+	Trace string
 }
 
 // Lease is the exclusive, expiring right to sync one subscription, with the subscription as it was when the lease was
@@ -99,6 +101,7 @@ type Outcome struct {
 	Attempts     int
 	Priority     Priority // of the next sync
 	Error        string   // why the sync failed; "" where it did not
+	Trace        string   // that the next sync is part of, unless there is news; "": none
 	Action       *Action  // what became of what a person asked for
 	Journal      []JournalEntry
 	Notify

@@ -5,6 +5,10 @@ import (
 	"log/slog"
 	"net/http"
 	"time"
+
+	"go.opentelemetry.io/contrib/instrumentation/net/http/otelhttp"
+	"go.opentelemetry.io/otel/propagation"
+	"go.opentelemetry.io/otel/trace"
 )
 
 // call is one API call on its way: what the log says of its requests.
@@ -19,6 +23,25 @@ type callKey struct{}
 // withCall lets the transport know what its requests are for.
 func withCall(ctx context.Context, r request) context.Context {
 	return context.WithValue(ctx, callKey{}, &call{operation: r.doing, about: r.about})
+}
+
+// spanTransport makes a span of every request that is made in a trace, retries included, named after its call. It sends
+// no header of ours: Ordergroove is no part of the trace.
+func spanTransport(next http.RoundTripper, provider trace.TracerProvider) http.RoundTripper {
+	if provider == nil {
+		return next
+	}
+	return otelhttp.NewTransport(next,
+		otelhttp.WithTracerProvider(provider),
+		otelhttp.WithPropagators(propagation.NewCompositeTextMapPropagator()),
+		otelhttp.WithFilter(func(r *http.Request) bool { return trace.SpanContextFromContext(r.Context()).IsValid() }),
+		otelhttp.WithSpanNameFormatter(func(_ string, r *http.Request) string {
+			if c, ok := r.Context().Value(callKey{}).(*call); ok {
+				return r.Method + ": " + c.operation
+			}
+			return r.Method
+		}),
+	)
 }
 
 // loggedTransport logs every request, retries included, at level debug. It names the call and never quotes the request:
@@ -42,7 +65,7 @@ func (t *loggedTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 		status = response.StatusCode
 	}
 	took := t.now().Sub(start).Round(time.Microsecond).String()
-	t.log.Debug("api call",
+	t.log.DebugContext(r.Context(), "api call",
 		"operation", c.operation, c.about, "status", status, "attempt", c.attempts, "duration", took)
 	return response, err
 }

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/hashicorp/go-retryablehttp"
+	"go.opentelemetry.io/otel/trace"
 	"golang.org/x/time/rate"
 )
 
@@ -26,7 +27,8 @@ type Options struct {
 	MaxAnswer         int64         // bytes of one answer; default 8 MiB
 	Transport         http.RoundTripper
 	Now               func() time.Time
-	Log               *slog.Logger // one line for each request, at level debug; default none
+	Log               *slog.Logger         // one line for each request, at level debug; default none
+	Traces            trace.TracerProvider // a span for each request that is made in a trace; default none
 }
 
 func (o Options) withDefaults() Options {
@@ -86,7 +88,7 @@ func NewClient(o Options) (*Client, error) {
 	limiter := newLimiter(o.RequestsPerMinute, o.Now)
 	wire := &http.Client{
 		Transport: &limitedTransport{
-			next:     &loggedTransport{o.Transport, o.Log, o.Now},
+			next:     &loggedTransport{spanTransport(o.Transport, o.Traces), o.Log, o.Now},
 			limiter:  limiter,
 			timeout:  o.Timeout,
 			now:      o.Now,

@@ -6,7 +6,6 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"io"
-	"log/slog"
 	"net/http"
 	"net/http/cookiejar"
 	"net/http/httptest"
@@ -89,7 +88,7 @@ func openShopBeside(t *testing.T, o sim.Options, change func(*config.Config)) *s
 		change(&c)
 	}
 	s := &shop{T: t, sim: simulator}
-	if s.service, err = service.New(t.Context(), c, slog.New(slog.DiscardHandler)); err != nil {
+	if s.service, err = service.New(t.Context(), c, service.Options{}); err != nil {
 		t.Fatal(err)
 	}
 	s.url = s.service.ConsoleURL()

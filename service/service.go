@@ -15,6 +15,8 @@ import (
 	"sync"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
+
 	"github.com/termed/termed/cancelapp"
 	"github.com/termed/termed/cancelapp/agent"
 	"github.com/termed/termed/cancelapp/reconcile"
@@ -35,6 +37,7 @@ type Service struct {
 	reloading sync.Mutex    // held while config changes, and by whoever may read it then
 	config    config.Config // in force
 	log       *slog.Logger
+	traces    trace.TracerProvider // nil: none
 
 	client     *ordergroove.Client
 	store      *store.Store
@@ -52,9 +55,18 @@ type Service struct {
 	consoleListener net.Listener
 }
 
+// Options of a Service. The zero value of a field means the default it names.
+type Options struct {
+	Log    *slog.Logger         // default none
+	Traces trace.TracerProvider // default none
+}
+
 // New opens the database, joins the parts and listens. Nothing is answered before Run.
-func New(ctx context.Context, c config.Config, log *slog.Logger) (*Service, error) {
-	s := &Service{config: c, log: log}
+func New(ctx context.Context, c config.Config, o Options) (*Service, error) {
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	s := &Service{config: c, log: o.Log, traces: o.Traces}
 	if err := s.open(ctx); err != nil {
 		s.close()
 		return nil, err
@@ -69,12 +81,14 @@ func (s *Service) open(ctx context.Context) error {
 	}
 	clientOptions := ClientOptions(s.config)
 	clientOptions.Log = s.log
+	clientOptions.Traces = s.traces
 	s.client, err = ordergroove.NewClient(clientOptions)
 	if err != nil {
 		return err
 	}
 	options := StoreOptions(s.config)
 	options.Serve = true
+	options.Traces = s.traces
 	options.Share = s.share
 	s.store, err = store.Open(ctx, options)
 	if err != nil {
@@ -88,6 +102,7 @@ func (s *Service) open(ctx context.Context) error {
 		Rules:  rules,
 		Log:    s.log,
 		MaxGap: s.config.Webhook.MaxGap,
+		Traces: s.traces,
 	})
 	s.reconciler = reconcile.New(s.app, s.store, reconcile.Options{
 		Schedule: reconcile.Schedule{
@@ -97,7 +112,7 @@ func (s *Service) open(ctx context.Context) error {
 		},
 		Log: s.log,
 	})
-	s.agent = agent.New(s.app, s.store, agent.Options{Log: s.log})
+	s.agent = agent.New(s.app, s.store, agent.Options{Log: s.log, Traces: s.traces})
 	s.sender = notify.NewSender(s.store, notify.Options{Endpoints: endpoints, Log: s.log})
 	if err := s.openReceiver(); err != nil {
 		return err
@@ -116,6 +131,7 @@ func (s *Service) openReceiver() error {
 		MaxAge:   s.config.Webhook.MaxAge,
 		MaxAhead: s.config.Webhook.MaxAhead,
 		Log:      s.log,
+		Traces:   s.traces,
 		Stores:   s.store.Ping,
 	})
 	if err != nil {

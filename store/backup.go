@@ -19,6 +19,7 @@ var ErrServer = errors.New("PostgreSQL has tools of its own for that: pg_dump, p
 func IsServer(database string) bool { return isPostgres(database) }
 
 // Backup writes a consistent copy of a SQLite database to a new file, while others go on using it, and remembers when.
+// After an error there is no file.
 func (s *Store) Backup(ctx context.Context, to string, at int64) error {
 	if s.path == "" {
 		return ErrServer
@@ -32,7 +33,7 @@ func (s *Store) Backup(ctx context.Context, to string, at int64) error {
 		return err
 	}
 	// By a connection of its own: whoever writes does not wait for it.
-	db, err := connectSQLite(ctx, s.path)
+	db, err := connectSQLite(ctx, traced{}, s.path)
 	if err != nil {
 		return errors.Join(err, os.Remove(to))
 	}
@@ -40,7 +41,10 @@ func (s *Store) Backup(ctx context.Context, to string, at int64) error {
 	if err := copyInto(ctx, db, to); err != nil {
 		return errors.Join(wrap("copying the database", err), os.Remove(to))
 	}
-	return wrap("remembering the backup", s.remember(ctx, "backup_at", at))
+	if err := s.remember(ctx, "backup_at", at); err != nil {
+		return errors.Join(wrap("remembering the backup", err), os.Remove(to))
+	}
+	return nil
 }
 
 // copyInto copies a whole database to an empty file.
@@ -173,7 +177,7 @@ func setAside(ctx context.Context, path string, at int64) (string, error) {
 	}
 	// What is in the -wal file goes into the database, so that one file is all of it. One that is damaged is kept as it
 	// is.
-	if db, err := connectSQLite(ctx, path); err == nil {
+	if db, err := connectSQLite(ctx, traced{}, path); err == nil {
 		_, _ = db.ExecContext(ctx, `pragma wal_checkpoint(truncate)`)
 		_ = db.Close()
 	}

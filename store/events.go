@@ -79,7 +79,7 @@ func (s *Store) ClaimEvents(ctx context.Context, at, until int64, n, retries int
 					where due <= ? and `+part.which+`
 					order by due, created, id
 					limit ? `+s.dialect.skipLocked+`)
-				returning created, id, type, received, body, attempts`),
+				returning created, id, type, received, body, attempts, trace`),
 				until, at, min(part.most, n-len(claimed))); err != nil {
 				return err
 			}
@@ -139,6 +139,9 @@ func (s *Store) SettleEvent(ctx context.Context, e ledger.Event, v ledger.Settle
 	err := s.writer.change(ctx, v.Facts.Subscriptions(), func(tx *sqlx.Tx) error {
 		r = recorder{dialect: s.dialect, tx: tx, at: v.At}
 		if err := r.record(v.Facts); err != nil {
+			return err
+		}
+		if err := r.trace(v.Trace); err != nil {
 			return err
 		}
 		status := settledStatus(v, r.ours)

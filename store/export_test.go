@@ -3,6 +3,8 @@ package store
 import (
 	"context"
 	"time"
+
+	"github.com/jmoiron/sqlx"
 )
 
 // UseDriver opens SQLite databases with another driver from now on, until the answered function is called.
@@ -10,6 +12,11 @@ func UseDriver(name string) (restore func()) {
 	before := driverSQLite
 	driverSQLite = name
 	return func() { driverSQLite = before }
+}
+
+// Do runs work in a transaction.
+func (s *Store) Do(ctx context.Context, work func(*sqlx.Tx) error) error {
+	return s.writer.do(ctx, work)
 }
 
 // Restrict runs a statement on the write connection of a SQLite store: tests make it read-only or full.

@@ -19,14 +19,14 @@ type recorder struct {
 	at       int64
 	priority ledger.Priority // of what becomes due
 	ours     bool            // a fact was about a subscription of ours, known already or not
-	news     bool            // a subscription became due
+	due      []string        // the subscriptions that became due
 	shipped  int64           // how many shipments are new
 }
 
 // recorded takes note of what a committed transaction recorded.
 func (s *Store) recorded(r recorder) {
 	s.shipments.Add(r.shipped)
-	if r.news {
+	if len(r.due) > 0 {
 		s.wake(kindSubscriptions)
 	}
 }
@@ -77,6 +77,19 @@ func (r *recorder) record(f ledger.Facts) error {
 	}
 	_, err := r.exec(`insert into orders_read (order_id, at) values (?, ?) on conflict do nothing`, f.OrderRead, r.at)
 	return err
+}
+
+// trace makes the syncs of what became due part of a trace; "": of none.
+func (r *recorder) trace(traceparent string) error {
+	if traceparent == "" {
+		return nil
+	}
+	for _, id := range r.due {
+		if _, err := r.exec(`update subscriptions set trace = ? where id = ?`, traceparent, id); err != nil {
+			return fmt.Errorf("tracing %s: %w", id, err)
+		}
+	}
+	return nil
 }
 
 // enroll opens a subscription's first enrollment, or the next one of a subscription that was released from another
@@ -148,7 +161,7 @@ func (r *recorder) openEnrollment(fact ledger.Enrollment, e counter.Enrollment) 
 	if _, err := assign(r.tx, fact.Subscription); err != nil {
 		return err
 	}
-	r.news = true
+	r.due = append(r.due, fact.Subscription)
 	return write(r.tx, ledger.JournalEntry{
 		Subscription: fact.Subscription,
 		At:           r.at,
@@ -238,7 +251,7 @@ func (r *recorder) touch(id string, unless counter.State) error {
 	if known.State == unless {
 		return nil
 	}
-	r.news = true
+	r.due = append(r.due, id)
 	due := r.at
 	attempts := known.Attempts
 	switch {

@@ -59,7 +59,7 @@ func inspect(ctx context.Context, database string) (contents, error) {
 }
 
 func inspectPostgres(ctx context.Context, address string) (contents, error) {
-	db, err := connectPostgres(ctx, address)
+	db, err := connectPostgres(ctx, traced{}, address)
 	if err != nil {
 		return missing, err
 	}
@@ -107,7 +107,7 @@ func lookInto(ctx context.Context, path string) (*sqlx.DB, error) {
 	if log, err := os.Stat(path + "-wal"); err == nil && log.Size() > 0 {
 		how = "_pragma=busy_timeout(5000)"
 	}
-	return dialSQLite(ctx, path, "mode=ro", how)
+	return dialSQLite(ctx, traced{}, path, "mode=ro", how)
 }
 
 // readHead reads what begins every SQLite file.

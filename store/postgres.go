@@ -15,6 +15,7 @@ import (
 	"github.com/jmoiron/sqlx"
 	"github.com/pressly/goose/v3"
 	"github.com/pressly/goose/v3/lock"
+	semconv "go.opentelemetry.io/otel/semconv/v1.41.0"
 
 	"github.com/termed/termed/ledger"
 )
@@ -23,7 +24,7 @@ import (
 const inboxLoops = 4
 
 func openPostgres(ctx context.Context, o Options) (*Store, error) {
-	db, err := connectPostgres(ctx, o.Database)
+	db, err := connectPostgres(ctx, traced{o.Traces}, o.Database)
 	if err != nil {
 		return nil, err
 	}
@@ -76,7 +77,7 @@ func postgresName(address string) string {
 // transaction mode may stand in between: no statement is prepared under a name. What a statement takes and answers is
 // asked once and remembered, so that bodies go in binary; an error forgets it, and so does what a migration changes.
 // An address that asks for another default_query_exec_mode has its way.
-func connectPostgres(ctx context.Context, address string) (*sqlx.DB, error) {
+func connectPostgres(ctx context.Context, by traced, address string) (*sqlx.DB, error) {
 	c, err := pgx.ParseConfig(address)
 	if err != nil {
 		return nil, errors.New("the PostgreSQL address cannot be read") // it may hold a password
@@ -85,7 +86,7 @@ func connectPostgres(ctx context.Context, address string) (*sqlx.DB, error) {
 		// safeguard: no-session-statements
 		c.DefaultQueryExecMode = pgx.QueryExecModeCacheDescribe
 	}
-	db := sqlx.NewDb(stdlib.OpenDB(*c), "pgx")
+	db := sqlx.NewDb(by.open(stdlib.GetConnector(*c), semconv.DBSystemNamePostgreSQL), "pgx")
 	db.SetMaxOpenConns(10)
 	if err := db.PingContext(ctx); err != nil {
 		return nil, errors.Join(err, db.Close())
@@ -115,6 +116,7 @@ func appendPostgres(tx *sqlx.Tx, batch []*ledger.Event) ([]bool, error) {
 		ids, types, state []string
 		bodies            [][]byte
 		due               []*int64
+		traces            []string
 	)
 	for _, d := range sorted {
 		created, received = append(created, d.Created), append(received, d.Received)
@@ -122,13 +124,15 @@ func appendPostgres(tx *sqlx.Tx, batch []*ledger.Event) ([]bool, error) {
 		state = append(state, string(d.Status))
 		bodies = append(bodies, d.Body)
 		due = append(due, dueOf(d))
+		traces = append(traces, d.Trace)
 	}
 	var inserted []key
 	err := tx.Select(&inserted, `
-		insert into events (created, id, type, received, body, status, due)
-		select * from unnest($1::bigint[], $2::text[], $3::text[], $4::bigint[], $5::bytea[], $6::text[], $7::bigint[])
+		insert into events (created, id, type, received, body, status, due, trace)
+		select *
+		from unnest($1::bigint[], $2::text[], $3::text[], $4::bigint[], $5::bytea[], $6::text[], $7::bigint[], $8::text[])
 		on conflict do nothing
-		returning created, id`, created, ids, types, received, bodies, state, due)
+		returning created, id`, created, ids, types, received, bodies, state, due, traces)
 	if err != nil {
 		return nil, err
 	}

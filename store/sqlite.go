@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -14,6 +15,7 @@ import (
 	"github.com/gofrs/flock"
 	"github.com/jmoiron/sqlx"
 	"github.com/pressly/goose/v3"
+	semconv "go.opentelemetry.io/otel/semconv/v1.41.0"
 	_ "modernc.org/sqlite" // the driver
 
 	"github.com/termed/termed/ledger"
@@ -49,7 +51,7 @@ func openSQLite(ctx context.Context, o Options) (_ *Store, err error) {
 		}
 	}()
 	// safeguard: synced-commits
-	writes, err := connectSQLite(ctx, path, "_txlock=immediate", "_pragma=synchronous(FULL)",
+	writes, err := connectSQLite(ctx, traced{o.Traces}, path, "_txlock=immediate", "_pragma=synchronous(FULL)",
 		"_pragma=journal_size_limit(67108864)")
 	if err != nil {
 		return nil, err
@@ -59,7 +61,7 @@ func openSQLite(ctx context.Context, o Options) (_ *Store, err error) {
 		writes.Close()
 		return nil, err
 	}
-	reads, err := connectSQLite(ctx, path, "_pragma=query_only(1)")
+	reads, err := connectSQLite(ctx, traced{o.Traces}, path, "_pragma=query_only(1)")
 	if err != nil {
 		writes.Close()
 		return nil, err
@@ -130,22 +132,29 @@ func removeFiles(files []string) error {
 	return errors.Join(errs...)
 }
 
-func connectSQLite(ctx context.Context, path string, settings ...string) (*sqlx.DB, error) {
-	return dialSQLite(ctx, path, append(settings, "_pragma=busy_timeout(5000)", "_pragma=journal_mode(WAL)")...)
+func connectSQLite(ctx context.Context, by traced, path string, settings ...string) (*sqlx.DB, error) {
+	return dialSQLite(ctx, by, path, append(settings, "_pragma=busy_timeout(5000)", "_pragma=journal_mode(WAL)")...)
 }
 
-func dialSQLite(ctx context.Context, path string, settings ...string) (*sqlx.DB, error) {
+func dialSQLite(ctx context.Context, by traced, path string, settings ...string) (*sqlx.DB, error) {
 	absolute, err := filepath.Abs(path)
 	if err != nil {
 		return nil, err
 	}
 	address := url.URL{Scheme: "file", OmitHost: true, Path: filepath.ToSlash(absolute)}
 	sqlx.BindDriver(driverSQLite, sqlx.QUESTION)
-	db, err := sqlx.ConnectContext(ctx, driverSQLite, address.String()+"?"+strings.Join(settings, "&"))
-	if err != nil && db != nil {
+	// The driver by its name: it opens nothing.
+	named, err := sql.Open(driverSQLite, "")
+	if err != nil {
+		return nil, err
+	}
+	defer named.Close()
+	source := address.String() + "?" + strings.Join(settings, "&")
+	db := by.open(preparing{named.Driver(), source}, semconv.DBSystemNameSQLite)
+	if err := db.PingContext(ctx); err != nil {
 		return nil, errors.Join(err, db.Close()) // it is open, and does not answer
 	}
-	return db, err
+	return sqlx.NewDb(db, driverSQLite), nil
 }
 
 // lockFile keeps a second service from the file. The lock is the process's: it goes when the process does, however.
@@ -193,8 +202,8 @@ func releaseAll(ctx context.Context, db *sqlx.DB) error {
 func appendSQLite(db *sqlx.DB) (func(*sqlx.Tx, []*ledger.Event) ([]bool, error), error) {
 	// safeguard: unique-events
 	insert, err := db.Preparex(`
-		insert into events (created, id, type, received, body, status, due)
-		values (?, ?, ?, ?, ?, ?, ?)
+		insert into events (created, id, type, received, body, status, due, trace)
+		values (?, ?, ?, ?, ?, ?, ?, ?)
 		on conflict do nothing`)
 	if err != nil {
 		return nil, err
@@ -203,7 +212,7 @@ func appendSQLite(db *sqlx.DB) (func(*sqlx.Tx, []*ledger.Event) ([]bool, error),
 		here := tx.Stmtx(insert)
 		fresh := make([]bool, len(batch))
 		for i, d := range batch {
-			result, err := here.Exec(d.Created, d.ID, d.Type, d.Received, d.Body, string(d.Status), dueOf(d))
+			result, err := here.Exec(d.Created, d.ID, d.Type, d.Received, d.Body, string(d.Status), dueOf(d), d.Trace)
 			if err != nil {
 				return nil, err
 			}

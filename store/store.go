@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/jmoiron/sqlx"
+	"go.opentelemetry.io/otel/trace"
 )
 
 // ErrClosed says that the store is shut.
@@ -63,6 +64,9 @@ type Options struct {
 	Migrate Migrate
 	// MustExist refuses a SQLite file that does not exist, with ErrNoDatabase. Otherwise it is created.
 	MustExist bool
+
+	// Traces makes the spans of its statements; nil: none.
+	Traces trace.TracerProvider
 
 	exclusive bool // takes the SQLite file for this process alone, and leaves what a predecessor held as it is
 	mustBeNew bool // refuses a SQLite file that exists

@@ -40,7 +40,7 @@ func read(ctx context.Context, q queryer, clause string, args ...any) ([]subscri
 var selectSubscriptions = `
 	select s.id, s.customer, s.created_at, s.live, s.prepaid, s.reactivated_at, s.extra_order, s.extra_place,
 	       s.created, coalesce(s.due, 0), s.priority, s.attempts, s.last_error, s.revision, s.upcoming, s.changed_at,
-	       s.adjustments,
+	       s.adjustments, s.trace,
 	       s.lease, s.lease_until,
 	       e.number, e.` + strings.Join(names(enrollmentColumns(new(counter.Enrollment))),
 	", e.") + `, ` + placedColumns + `
@@ -54,7 +54,7 @@ func (r *subscriptionRow) fields() []any {
 		&r.ID, &r.Customer, &r.CreatedAt, (*flag)(&r.Live), (*flag)(&r.Prepaid), &r.ReactivatedAt, &r.PendingExtraOrder,
 		&r.PendingExtraPlace,
 		&r.Created, &r.Due, &r.Priority, &r.Attempts, &r.Error, &r.Revision, &r.Upcoming, &r.ChangedAt,
-		&r.Adjustments,
+		&r.Adjustments, &r.Trace,
 		&r.lease, &r.leaseUntil,
 		&r.Number,
 	}
@@ -288,6 +288,11 @@ func (s *Store) Finish(ctx context.Context, lease ledger.Lease, o ledger.Outcome
 		// What is due again has the priority that it has by now: its liveness and its count may have changed in this sync.
 		if err := prioritize(tx, lease.ID, o.Priority); err != nil {
 			return err
+		}
+		if !news && lease.Trace != o.Trace {
+			if _, err := tx.Exec(tx.Rebind(`update subscriptions set trace = ? where id = ?`), o.Trace, lease.ID); err != nil {
+				return err
+			}
 		}
 		if err := saveAction(tx, o.Action); err != nil {
 			return err

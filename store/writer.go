@@ -179,7 +179,7 @@ func (w *writer) commit(batch []*job) {
 }
 
 func (w *writer) try(batch []*job) error {
-	ctx, cancel := context.WithTimeout(context.Background(), commitWithin)
+	ctx, cancel := context.WithTimeout(traceOf(context.Background(), batch), commitWithin)
 	defer cancel()
 	tx, err := w.db.BeginTxx(ctx, nil)
 	if err != nil {

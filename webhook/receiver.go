@@ -16,10 +16,15 @@ import (
 	"time"
 
 	"github.com/gin-gonic/gin"
+	"go.opentelemetry.io/contrib/instrumentation/github.com/gin-gonic/gin/otelgin"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/propagation"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/termed/termed/failpoint"
 	"github.com/termed/termed/ledger"
 	"github.com/termed/termed/ordergroove"
+	"github.com/termed/termed/tracing"
 )
 
 // Path is where Ordergroove posts.
@@ -40,6 +45,10 @@ type Options struct {
 	Timeout  time.Duration    // for storing an event; default 4 s, because Ordergroove waits 5
 	Now      func() time.Time // default time.Now
 	Log      *slog.Logger     // default none
+
+	// Traces makes a span of every delivery, in a trace of its own: the address is public, and strangers begin no trace
+	// for us. Nil: none.
+	Traces trace.TracerProvider
 
 	// Stores says whether the database can store an event; default nil is that it always can.
 	Stores func(ctx context.Context) error
@@ -113,6 +122,13 @@ func (r *Receiver) Handler() http.Handler {
 	engine.HandleMethodNotAllowed = true
 	engine.RedirectTrailingSlash = false
 	_ = engine.SetTrustedProxies(nil) // nil cannot be malformed
+	if r.options.Traces != nil {
+		engine.Use(otelgin.Middleware("",
+			otelgin.WithTracerProvider(r.options.Traces),
+			otelgin.WithPropagators(propagation.NewCompositeTextMapPropagator()),
+			otelgin.WithGinFilter(func(c *gin.Context) bool { return c.FullPath() == Path }),
+		))
+	}
 	engine.Use(gin.CustomRecoveryWithWriter(io.Discard, r.recovered))
 	engine.POST(Path, r.receive)
 	engine.NoRoute(r.notFound)
@@ -155,10 +171,18 @@ func (r *Receiver) receive(c *gin.Context) {
 	}
 	// The texts are ours, and hold nothing that JSON would escape.
 	c.Data(answered.status, gin.MIMEJSON+"; charset=utf-8", []byte(`{"`+word+`":"`+answered.text+`"}`))
-	if !r.options.Log.Enabled(c.Request.Context(), slog.LevelDebug) {
+	ctx := c.Request.Context()
+	if span := trace.SpanFromContext(ctx); span.IsRecording() {
+		span.SetAttributes(
+			attribute.String("event.id", event.ID),
+			attribute.String("event.type", event.Type),
+			attribute.String("answer", answered.text),
+		)
+	}
+	if !r.options.Log.Enabled(ctx, slog.LevelDebug) {
 		return // what the line would say is not made for nothing
 	}
-	r.options.Log.Debug("delivery answered",
+	r.options.Log.DebugContext(ctx, "delivery answered",
 		"event", event.ID,
 		"type", event.Type,
 		"status", answered.status,
@@ -192,14 +216,14 @@ func (r *Receiver) accept(c *gin.Context, now time.Time) (ledger.Event, reply) {
 		return ledger.Event{}, reply{http.StatusOK, ProbeAnswer(number)}
 	}
 	r.refusals.verified(now)
-	event := r.read(received.bytes(), now)
+	event := r.read(c.Request.Context(), received.bytes(), now)
 	// safeguard: answer-in-time
 	ctx, cancel := context.WithTimeout(c.Request.Context(), r.options.Timeout)
 	defer cancel()
 	isNew, err := r.inbox.Append(ctx, event)
 	r.health.note(err, now)
 	if err != nil {
-		r.options.Log.Error("webhook not stored, Ordergroove will retry", "event", event.ID, "error", err)
+		r.options.Log.ErrorContext(ctx, "webhook not stored, Ordergroove will retry", "event", event.ID, "error", err)
 		return event, reply{http.StatusServiceUnavailable, "not stored, please retry"}
 	}
 	failpoint.Hit("after-commit")
@@ -211,15 +235,15 @@ func (r *Receiver) accept(c *gin.Context, now time.Time) (ledger.Event, reply) {
 // read makes an event of an authentic request. A body without a readable id is quarantined under its hash and not
 // refused: a non-2xx answer would use up the sender's retries and in the end disable the address (contract, section
 // 1).
-func (r *Receiver) read(body []byte, now time.Time) ledger.Event {
-	event := ledger.Event{Received: now.UnixMilli(), Body: body}
+func (r *Receiver) read(ctx context.Context, body []byte, now time.Time) ledger.Event {
+	event := ledger.Event{Received: now.UnixMilli(), Body: body, Trace: tracing.Of(ctx)}
 	head, err := ordergroove.ParseHead(body)
 	if err != nil {
 		sum := sha256.Sum256(body)
 		event.ID = "sha256:" + hex.EncodeToString(sum[:])
 		event.Created = event.Received
 		event.Status = ledger.EventQuarantined
-		r.options.Log.Warn("unreadable webhook quarantined", "event", event.ID, "error", err)
+		r.options.Log.WarnContext(ctx, "unreadable webhook quarantined", "event", event.ID, "error", err)
 		return event
 	}
 	event.ID = head.ID

@@ -15,11 +15,15 @@ import (
 	"strings"
 	"time"
 
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/trace"
+
 	"github.com/termed/termed/cancelapp"
 	"github.com/termed/termed/counter"
 	"github.com/termed/termed/failpoint"
 	"github.com/termed/termed/ledger"
 	"github.com/termed/termed/ordergroove"
+	"github.com/termed/termed/tracing"
 )
 
 const (
@@ -68,15 +72,17 @@ type Store interface {
 
 // Options of an Agent. The zero value of a field means the default it names.
 type Options struct {
-	Now func() time.Time // default time.Now
-	Log *slog.Logger     // default none
+	Now    func() time.Time     // default time.Now
+	Log    *slog.Logger         // default none
+	Traces trace.TracerProvider // of each action; default none
 }
 
 // Agent carries out actions; make it with New.
 type Agent struct {
-	app   *cancelapp.App
-	store Store
-	o     Options
+	app    *cancelapp.App
+	store  Store
+	tracer trace.Tracer
+	o      Options
 }
 
 // New makes an Agent on top of an App's calls.
@@ -87,7 +93,7 @@ func New(app *cancelapp.App, store Store, o Options) *Agent {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Agent{app, store, o}
+	return &Agent{app, store, tracing.Tracer(o.Traces, "github.com/termed/termed/cancelapp/agent"), o}
 }
 
 func (a *Agent) now() int64 { return a.o.Now().UnixMilli() }
@@ -109,6 +115,10 @@ func (a *Agent) Do(ctx context.Context, r Request) (ledger.Action, error) {
 	if r.Key == "" {
 		r.Key = rand.Text()
 	}
+	ctx, span := a.tracer.Start(ctx, string(r.Kind), trace.WithAttributes(
+		attribute.String("subscription.id", r.Subscription),
+	))
+	defer span.End()
 	ctx, cancel := context.WithTimeout(ctx, Timeout)
 	defer cancel()
 	ctx = ordergroove.WithPriority(ctx, ordergroove.Urgent)

@@ -278,7 +278,15 @@ var metricName = regexp.MustCompile(`^termed_[a-z_]+$`)
 // loggedMessage is the message of a call that logs an error or a warning, or "".
 func loggedMessage(call *ast.CallExpr) string {
 	method, ok := call.Fun.(*ast.SelectorExpr)
-	if !ok || len(call.Args) == 0 || method.Sel.Name != "Error" && method.Sel.Name != "Warn" {
+	if !ok || len(call.Args) == 0 {
+		return ""
+	}
+	message := call.Args[0]
+	switch method.Sel.Name {
+	case "Error", "Warn":
+	case "ErrorContext", "WarnContext":
+		message = call.Args[min(1, len(call.Args)-1)]
+	default:
 		return ""
 	}
 	name := ""
@@ -288,7 +296,7 @@ func loggedMessage(call *ast.CallExpr) string {
 	case *ast.SelectorExpr:
 		name = receiver.Sel.Name
 	}
-	literal, ok := call.Args[0].(*ast.BasicLit)
+	literal, ok := message.(*ast.BasicLit)
 	if !ok || !strings.EqualFold(name, "log") {
 		return ""
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"os"
 	"os/signal"
 	"strings"
@@ -13,6 +14,8 @@ import (
 
 	"github.com/termed/termed/config"
 	"github.com/termed/termed/service"
+	"github.com/termed/termed/tracing"
+	"github.com/termed/termed/tracing/export"
 	"github.com/termed/termed/webhook"
 )
 
@@ -23,6 +26,7 @@ func serveCommand(env environment) *cobra.Command {
 		Short: "Run the service",
 		Long: `Runs the service until SIGTERM: then it stops accepting webhooks, finishes or releases the work in
 progress, and exits within 10 s. On SIGHUP it reloads the configuration.
+With an OTEL_* variable that names an exporter or its endpoint it exports traces.
 Under systemd it says when it receives and when it stops (Type=notify), and keeps the watchdog.
 
 Exit code: 0 stopped by a signal; 1 error; 2 usage, or a mistake in the configuration.`,
@@ -36,11 +40,24 @@ Exit code: 0 stopped by a signal; 1 error; 2 usage, or a mistake in the configur
 			if err != nil {
 				return err
 			}
+			traces, err := export.Start(cmd.Context(), export.Options{
+				Lookup:  env.lookup,
+				Version: service.ReadBuild().Version,
+				Console: env.stdout,
+				Log:     log,
+			})
+			if err != nil {
+				return exit{exitUsage, err.Error()}
+			}
+			defer traces.Close()
+			if traces != nil {
+				log = slog.New(tracing.LogHandler{Handler: log.Handler()})
+			}
 			// A SIGHUP that nothing catches ends the process, so it is caught before anybody can know of the process.
 			hangups := make(chan os.Signal, 1)
 			signal.Notify(hangups, syscall.SIGHUP)
 			defer signal.Stop(hangups)
-			s, err := service.New(cmd.Context(), c, log)
+			s, err := service.New(cmd.Context(), c, service.Options{Log: log, Traces: traces.Provider()})
 			if err != nil {
 				return databaseError(path, c, err)
 			}

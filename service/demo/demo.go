@@ -9,7 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"net"
 	"net/http"
 	"os"
@@ -137,7 +136,7 @@ func newSetup(ctx context.Context, c config.Config, dir string, timeline *timeli
 	go func() { _ = server.Serve(listener) }() // it returns when the server is closed
 
 	s.config = onLoopback(c, s.simURL, filepath.Join(dir, "demo.db"), apiKey, webhookKey)
-	s.service, err = service.New(ctx, s.config, slog.New(slog.DiscardHandler))
+	s.service, err = service.New(ctx, s.config, service.Options{})
 	if err != nil {
 		return nil, errors.Join(err, server.Close())
 	}

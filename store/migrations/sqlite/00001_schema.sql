@@ -12,6 +12,7 @@ create table events (
 	due        integer,
 	last_error text    not null default '',
 	reason     text    not null default '',
+	trace      text    not null default '',
 	primary key (created, id)
 );
 create index events_due on events (due) where due is not null;
@@ -54,6 +55,7 @@ create table subscriptions (
 	attempts       integer not null default 0,
 	last_error     text    not null default '',
 	revision       integer not null default 0,
+	trace          text    not null default '',
 	-- What lists select by; nothing that decides reads it.
 	state          text    not null default '',
 	term           text    not null default '',
