@@ -31,7 +31,7 @@ func (s *Service) pruneOnce(ctx context.Context, before time.Time) {
 	for ctx.Err() == nil {
 		begin := time.Now()
 		deleted, err := s.store.Prune(ctx, before.UnixMilli(), pruneBatchSize)
-		if err != nil {
+		if err != nil && ctx.Err() == nil {
 			s.log.Error("pruning old events failed", "error", err)
 		}
 		if deleted < pruneBatchSize {

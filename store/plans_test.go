@@ -170,6 +170,20 @@ func useHotPaths(t *testing.T, s *store.Store) {
 		"journal":  func() error { _, err := s.Journal(ctx, "s1"); return err },
 		"messages": func() error { _, err := s.ClaimMessages(ctx, "default", 1, 2, 10); return err },
 		"known":    func() error { _, err := s.Known(ctx, []string{"s1"}); return err },
+
+		"retry failed":    func() error { return s.RetryFailed(ctx, 1000) },
+		"retry withheld":  func() error { return s.RetryWithheld(ctx, 1000) },
+		"remind":          func() error { return s.Remind(ctx, 1000) },
+		"next event":      func() error { _, err := s.NextEvent(ctx); return err },
+		"next":            func() error { _, err := s.NextSubscription(ctx); return err },
+		"gaps":            func() error { _, _, err := s.DeliveryGaps(ctx, 0, 10); return err },
+		"last of types":   func() error { _, err := s.LastOfTypes(ctx, []string{"order.success"}); return err },
+		"orders read":     func() error { _, err := s.OrdersReadSince(ctx, 1000); return err },
+		"open actions":    func() error { _, err := s.OpenActions(ctx, 1000); return err },
+		"facts":           func() error { return s.RecordFacts(ctx, shipped(shipment("s1", "o3")), 1000) },
+		"last reconciled": func() error { _, err := s.LastReconciled(ctx); return err },
+		"last backup":     func() error { _, err := s.LastBackup(ctx); return err },
+		"upcoming":        func() error { _, err := s.Upcoming(ctx, "", 10); return err },
 	} {
 		if err := ask(); err != nil {
 			t.Errorf("%s: %v", name, err)

@@ -163,7 +163,7 @@ func (s *Store) RetryFailed(ctx context.Context, at int64) error {
 				select created, id
 				from events
 				where due > ? and last_error <> ''
-				order by created, id `+s.dialect.skipLocked+`)`, kindEvents),
+				order by due, created, id `+s.dialect.skipLocked+`)`, kindEvents),
 		retry(`
 			update subscriptions
 			set due = ?
@@ -171,7 +171,7 @@ func (s *Store) RetryFailed(ctx context.Context, at int64) error {
 				select id
 				from subscriptions
 				where due > ? and last_error <> ''
-				order by id `+s.dialect.skipLocked+`)`, kindSubscriptions))
+				order by priority desc, due, id `+s.dialect.skipLocked+`)`, kindSubscriptions))
 }
 
 // Record commits one step of a sync and answers the subscription as it is then. ledger.ErrLeaseLost: somebody else

@@ -96,6 +96,7 @@ func (b *bench) run(ctx context.Context, only string, write bool) (err error) {
 	if said, err := build.CombinedOutput(); err != nil {
 		return fmt.Errorf("building termed: %w\n%s", err, said)
 	}
+	b.page.commit = commit(ctx) // before the page is written, which is a change
 	for _, p := range parts {
 		if only != "" && !slices.Contains(strings.Split(only, ","), p.name) {
 			continue
@@ -104,9 +105,12 @@ func (b *bench) run(ctx context.Context, only string, write bool) (err error) {
 		if err := p.measure(b, ctx); err != nil {
 			return fmt.Errorf("%s: %w", p.name, err)
 		}
-	}
-	if write {
-		return b.page.write(ctx)
+		if !write {
+			continue
+		}
+		if err := b.page.write(); err != nil { // after each part: the next may take long, and fail
+			return err
+		}
 	}
 	return nil
 }

@@ -62,6 +62,7 @@ const endOfMeasured = "\n<!-- the end of what was measured -->\n"
 type page struct {
 	part   string // that is being measured
 	tables map[string][]*table
+	commit string // that is measured
 }
 
 // table is a section of the page.
@@ -100,13 +101,13 @@ func (t *table) add(cells ...string) {
 }
 
 // write writes the page. What was not measured this time stays as it is there.
-func (p *page) write(ctx context.Context) error {
+func (p *page) write() error {
 	old, err := os.ReadFile(performance)
 	if err != nil {
 		return err
 	}
 	measured := fmt.Sprintf("Measured on %s: %s, commit %s, by `go run ./cmd/bench %s`.",
-		time.Now().UTC().Format(time.DateOnly), machine(), commit(ctx), strings.Join(os.Args[1:], " "))
+		time.Now().UTC().Format(time.DateOnly), machine(), p.commit, strings.Join(os.Args[1:], " "))
 	var text strings.Builder
 	text.WriteString(introduction)
 	for _, part := range parts {
