@@ -172,7 +172,6 @@ func useHotPaths(t *testing.T, s *store.Store) {
 		"known":    func() error { _, err := s.Known(ctx, []string{"s1"}); return err },
 
 		"retry failed":    func() error { return s.RetryFailed(ctx, 1000) },
-		"retry withheld":  func() error { return s.RetryWithheld(ctx, 1000) },
 		"remind":          func() error { return s.Remind(ctx, 1000) },
 		"next event":      func() error { _, err := s.NextEvent(ctx); return err },
 		"next":            func() error { _, err := s.NextSubscription(ctx); return err },
