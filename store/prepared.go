@@ -33,13 +33,17 @@ func (p preparing) Connect(context.Context) (driver.Conn, error) {
 // Driver implements driver.Connector.
 func (p preparing) Driver() driver.Driver { return p.driver }
 
-// sqliteConn is what the driver's connections can do.
+// sqliteConn is what the driver's connections can do. The pool discards those that are not valid: one whose statement
+// was interrupted may go on interrupting.
 type sqliteConn interface {
 	driver.Conn
 	driver.ConnBeginTx
 	driver.ConnPrepareContext
 	driver.ExecerContext
 	driver.QueryerContext
+	driver.Pinger
+	driver.SessionResetter
+	driver.Validator
 }
 
 // preparedStatement is one of the driver's.

@@ -5,11 +5,13 @@ import (
 	"crypto/rand"
 	"database/sql"
 	"database/sql/driver"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/jmoiron/sqlx"
 
@@ -149,6 +151,58 @@ func TestStatementWithinItself(t *testing.T) {
 		err := s.Do(t.Context(), func(tx *sqlx.Tx) error { return each(tx, 2) })
 		if want := 3 + 3*3 + 3*3*3; err != nil || seen != want {
 			t.Errorf("%d rows, want %d; error %v", seen, want, err)
+		}
+	}
+}
+
+// deafConn is a connection that does not answer.
+type deafConn struct{ sqliteConn }
+
+func (deafConn) Ping(context.Context) error { return errors.New("deaf") }
+
+type deafDriver struct{ driver.Driver }
+
+func (d deafDriver) Open(name string) (driver.Conn, error) {
+	c, err := d.Driver.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	return deafConn{c.(sqliteConn)}, nil
+}
+
+// A ping asks the database, and not only whether a connection is open.
+func TestPingAsksTheDatabase(t *testing.T) {
+	db, err := sql.Open("sqlite", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	name := "deaf-" + rand.Text()
+	sql.Register(name, deafDriver{db.Driver()})
+	defer store.UseDriver(name)()
+	_, err = store.Open(t.Context(), store.Options{Database: filepath.Join(t.TempDir(), "termed.db")})
+	if err == nil || !strings.Contains(err.Error(), "deaf") {
+		t.Errorf("opening a database that does not answer = %v", err)
+	}
+}
+
+// What was interrupted leaves nothing behind that interrupts others.
+func TestInterruptedStatement(t *testing.T) {
+	s := open(t, filepath.Join(t.TempDir(), "termed.db"))
+	const endless = `select count(*) from (
+		with recursive n(i) as (select 1 union all select i + 1 from n) select i from n where i > ?)`
+	for range 3 {
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+		err := s.Do(t.Context(), func(tx *sqlx.Tx) error {
+			var n int
+			return tx.GetContext(ctx, &n, endless, 0)
+		})
+		cancel()
+		if err == nil {
+			t.Fatal("an endless statement ended")
+		}
+		if fresh, err := s.Append(t.Context(), event(rand.Text(), 100)); err != nil || !fresh {
+			t.Fatalf("after an interrupted statement an event is filed: %v, %v", fresh, err)
 		}
 	}
 }
