@@ -48,7 +48,7 @@ func TestTraceOfACall(t *testing.T) {
 		t.Fatalf("the spans are %v", ended)
 	}
 	for _, a := range ended[0].Attributes() {
-		if a.Value.Emit() == canaryKey {
+		if a.Value.String() == canaryKey {
 			t.Errorf("the span holds the key: %s", a.Key)
 		}
 	}
