@@ -136,7 +136,10 @@ func multiply(ctx context.Context, database, id string, n int) error {
 	}
 	defer db.Close()
 	for table, change := range map[string]map[string]string{
-		"subscriptions": {"id": subscriptionNumber, "upcoming": orderNumber},
+		// Nothing is left to do about a copy, whatever was about to be done with the original.
+		"subscriptions": {
+			"id": subscriptionNumber, "upcoming": orderNumber, "due": "null", "lease": "''", "lease_until": "0",
+		},
 		"enrollments":   {"subscription": subscriptionNumber},
 	} {
 		var columns []string
