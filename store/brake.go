@@ -287,16 +287,17 @@ func (s *Store) Brake(ctx context.Context) (ledger.Brake, error) {
 		return b, wrap("reading the pause", err)
 	}
 	b.Pause = paused
+	// What is withheld is found first, and then counted: the index by terms would lead through all enrollments.
 	if err := s.reads.SelectContext(ctx, &b.Terms, `
-		select e.term as term,
-		       count(case when e.state = 'awaiting_approval' then 1 end) as complete,
-		       count(case when e.state <> 'awaiting_approval' then 1 end) as running
-		from subscriptions s
-		join enrollments e on e.subscription = s.id
-		 and e.number = (select max(number) from enrollments where subscription = s.id)
-		where e.withheld <> '' and e.approval = 'needed' and e.state in ('active', 'awaiting_approval')
-		group by e.term
-		order by e.term`+s.dialect.bytewise); err != nil {
+		with w as materialized (select subscription, number, term, state, approval from enrollments where withheld <> '')
+		select w.term as term,
+		       count(case when w.state = 'awaiting_approval' then 1 end) as complete,
+		       count(case when w.state <> 'awaiting_approval' then 1 end) as running
+		from w
+		where w.approval = 'needed' and w.state in ('active', 'awaiting_approval')
+		  and w.number = (select max(number) from enrollments where subscription = w.subscription)
+		group by w.term
+		order by w.term`+s.dialect.bytewise); err != nil {
 		return b, wrap("counting what needs approval", err)
 	}
 	var held struct {

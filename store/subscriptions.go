@@ -74,11 +74,14 @@ func (s *Store) Claim(ctx context.Context, at, until int64, n, retries int) ([]l
 	token := s.tokens + rand.Text()
 	var claimed []subscriptionRow
 	err = s.writer.do(ctx, func(tx *sqlx.Tx) error {
-		claim := func(which string, most int) (int64, error) {
+		claimed = nil
+		var ids []string
+		claim := func(which string, most int) error {
+			var some []string
 			// safeguard: urgent-due-first
 			// safeguard: lease
 			// safeguard: restored-not-synced
-			result, err := tx.Exec(tx.Rebind(`
+			err := tx.Select(&some, tx.Rebind(`
 				update subscriptions
 				set lease = ?, lease_until = ?
 				where id in (
@@ -86,21 +89,22 @@ func (s *Store) Claim(ctx context.Context, at, until int64, n, retries int) ([]l
 					from subscriptions
 					where due <= ? and lease_until <= ? and `+notRestored+` and `+which+`
 					order by priority desc, due, id
-					limit ? `+s.dialect.skipLocked+`)`), token, until, at, at, most)
-			if err != nil {
-				return 0, err
-			}
-			return result.RowsAffected()
+					limit ? `+s.dialect.skipLocked+`)
+				returning id`), token, until, at, at, most)
+			ids = append(ids, some...)
+			return err
 		}
-		failed, err := claim("attempts > 0", retries)
+		if err := claim("attempts > 0", retries); err != nil {
+			return err
+		}
+		if err := claim("attempts = 0", n-len(ids)); err != nil || len(ids) == 0 {
+			return err
+		}
+		query, args, err := sqlx.In(`where s.id in (?) order by s.priority desc, s.due, s.id`, ids)
 		if err != nil {
 			return err
 		}
-		if _, err := claim("attempts = 0", n-int(failed)); err != nil {
-			return err
-		}
-		rows, err := read(context.Background(), tx, `where s.lease = ? order by s.priority desc, s.due, s.id`, token)
-		claimed = rows
+		claimed, err = read(context.Background(), tx, query, args...)
 		return err
 	})
 	if err != nil {

@@ -140,7 +140,7 @@ func multiply(ctx context.Context, database, id string, n int) error {
 		"subscriptions": {
 			"id": subscriptionNumber, "upcoming": orderNumber, "due": "null", "lease": "''", "lease_until": "0",
 		},
-		"enrollments":   {"subscription": subscriptionNumber},
+		"enrollments": {"subscription": subscriptionNumber},
 	} {
 		var columns []string
 		if err := db.SelectContext(ctx, &columns, `select name from pragma_table_info(?)`, table); err != nil {
