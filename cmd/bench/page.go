@@ -34,8 +34,8 @@ index entries for a delivery instead of two, a second look at the head of the ev
 limit on the memory of all bodies, counters, and a check of the header before the body is read. A profile of the
 receiver on SQLite: 28% are system calls of the network, 32% the commit (12% of all are the inserts), 25% the handler,
 9% the head of the event. Without the indexes that lists of events read it reaches 0.99: the lists of the console and
-of ` + "`termed events list`" + ` would then have to be filled later, from events that were stored already. On PostgreSQL these index
-entries are the server's work, which takes its part of the same two processors.
+of ` + "`termed events list`" + ` would then have to be filled later, from events that were stored already.
+On PostgreSQL these index entries are the server's work, which takes its part of the same two processors.
 
 **As fast with five million events as with none.** Every statement of a delivery finds its rows by an index, and a test
 checks that. What a run shows beyond that is the machine: it has other guests, and one stretch of such a run may be a
