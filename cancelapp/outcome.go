@@ -28,10 +28,15 @@ func (s *subscriptionSync) outcome(ctx context.Context, err error) ledger.Outcom
 	} else {
 		s.waits(&o)
 	}
-	if o.Next != 0 && o.Next-o.At < sameTrace.Milliseconds() {
-		o.Trace = s.lease.Trace
-	}
 	return o
+}
+
+// nextTrace is the trace that the next sync is part of: this one's, if it is made soon.
+func (s *subscriptionSync) nextTrace(o ledger.Outcome) string {
+	if o.Next == 0 || o.Next-o.At >= sameTrace.Milliseconds() {
+		return ""
+	}
+	return s.lease.Trace
 }
 
 // failed says what becomes of a sync that ended with an error.

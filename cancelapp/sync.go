@@ -75,6 +75,7 @@ func (a *App) sync(ctx context.Context, lease ledger.Lease) {
 	if s.settled && err == nil {
 		s.adjust(ctx, &outcome)
 	}
+	outcome.Trace = s.nextTrace(outcome)
 	outcome.Subscription = s.sub
 	outcome.Journal = s.journal
 	outcome.Notify = s.notify

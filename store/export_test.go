@@ -7,6 +7,12 @@ import (
 	"github.com/jmoiron/sqlx"
 )
 
+// SQLiteConn and SQLiteStatement are what the driver's connections and statements can do.
+type (
+	SQLiteConn      = sqliteConn
+	SQLiteStatement = preparedStatement
+)
+
 // UseDriver opens SQLite databases with another driver from now on, until the answered function is called.
 func UseDriver(name string) (restore func()) {
 	before := driverSQLite

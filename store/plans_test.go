@@ -38,17 +38,7 @@ func (s *statements) Open(name string) (driver.Conn, error) {
 	return &keepingConn{c.(sqliteConn), s.keep}, nil
 }
 
-// sqliteConn is what a connection of the driver can do, as far as database/sql uses it.
-type sqliteConn interface {
-	driver.Conn
-	driver.ConnBeginTx
-	driver.ConnPrepareContext
-	driver.ExecerContext
-	driver.QueryerContext
-	driver.Pinger
-	driver.SessionResetter
-	driver.Validator
-}
+type sqliteConn = store.SQLiteConn
 
 type keepingConn struct {
 	sqliteConn

@@ -60,12 +60,7 @@ func (c *countingConn) QueryContext(ctx context.Context, query string, args []dr
 	return c.sqliteConn.QueryContext(ctx, query, args)
 }
 
-// sqliteStmt is what a statement of the driver can do.
-type sqliteStmt interface {
-	driver.Stmt
-	driver.StmtExecContext
-	driver.StmtQueryContext
-}
+type sqliteStmt = store.SQLiteStatement
 
 type countedStmt struct {
 	sqliteStmt

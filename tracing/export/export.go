@@ -37,7 +37,7 @@ type Exporter struct {
 }
 
 // Start makes an Exporter as the environment says, or nil where it asks for none. A variable that cannot be followed is
-// an error: whoever set it would wait for traces in vain. What it reads itself is OTEL_SDK_DISABLED,
+// an error: whoever set it expects traces. What it reads itself is OTEL_SDK_DISABLED,
 // OTEL_TRACES_EXPORTER (otlp, console or none) and OTEL_EXPORTER_OTLP_PROTOCOL (http/protobuf); the rest, such as
 // OTEL_EXPORTER_OTLP_ENDPOINT, OTEL_SERVICE_NAME and OTEL_TRACES_SAMPLER, is the SDK's.
 func Start(ctx context.Context, o Options) (*Exporter, error) {
