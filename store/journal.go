@@ -45,12 +45,19 @@ type Line struct {
 // JournalSince returns up to n lines since a time, UTC unix milliseconds, that come after a place in the journal,
 // oldest first: of one subscription, or of all for "".
 func (s *Store) JournalSince(ctx context.Context, subscription string, since, after int64, n int) ([]Line, error) {
+	clause, args := "sequence > ? and at >= ?", []any{after, since}
+	switch {
+	case subscription != "":
+		clause, args = clause+" and subscription = ?", append(args, subscription)
+	case after == 0 && since > 0: // + 0: else it looks for a line of that time from the very first on
+		clause, args = clause+" and sequence >= (select min(sequence + 0) from journal where at >= ?)", append(args, since)
+	}
 	var lines []Line
 	err := s.reads.SelectContext(ctx, &lines, s.reads.Rebind(`
 		select sequence, subscription, at, actor, what, before, after, reason
 		from journal
-		where sequence > ? and at >= ? and (subscription = ? or ? = '')
+		where `+clause+`
 		order by sequence
-		limit ?`), after, since, subscription, subscription, n)
+		limit ?`), append(args, n)...)
 	return lines, wrap("reading the journal", err)
 }

@@ -3,6 +3,7 @@ package store_test
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -82,6 +83,15 @@ func TestEdit(t *testing.T) {
 		}
 		if lines, err = s.JournalSince(t.Context(), "", 1200, 0, 10); err != nil || len(lines) != 1 {
 			t.Errorf("since the change: %+v, %v", lines, err)
+		}
+		if of, err := s.JournalSince(t.Context(), "s1", 1200, 0, 10); err != nil || !slices.Equal(of, lines) {
+			t.Errorf("of s1 since the change: %+v, %v, want %+v", of, err, lines)
+		}
+		if of, err := s.JournalSince(t.Context(), "s2", 0, 0, 10); err != nil || len(of) != 0 {
+			t.Errorf("of another: %+v, %v", of, err)
+		}
+		if none, err := s.JournalSince(t.Context(), "", 1e6, 0, 10); err != nil || len(none) != 0 {
+			t.Errorf("since a time that is to come: %+v, %v", none, err)
 		}
 		if lines, err = s.JournalSince(t.Context(), "", 0, lines[0].Sequence, 10); err != nil || len(lines) != 0 {
 			t.Errorf("after its line: %+v, %v", lines, err)

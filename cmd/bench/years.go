@@ -18,7 +18,7 @@ const smallShop = 2000
 const keepForever = 3650
 
 // years measures what people and monitors read, and what is done for each delivery, in a small shop and in one with
-// years of data; and then deliveries while the older half of the events is deleted.
+// years of data; and then deliveries while old events are deleted.
 func (b *bench) years(ctx context.Context) error {
 	shop, err := openShop()
 	if err != nil {
@@ -203,14 +203,14 @@ func percentiles(what string, n int, do func() error) (reading, error) {
 	return reading{what, milliseconds(took[n/2]) + " / " + milliseconds(took[n*95/100]), took[n/2].Seconds()}, nil
 }
 
-// pruning measures deliveries to a service that keeps all events, and then to one that deletes half of them.
+// pruning measures deliveries to a service that keeps all events, and then to one that deletes those before 30 days.
 func (b *bench) pruning(ctx context.Context, of settings) error {
 	body, err := recorded("order.success", "product.update")
 	if err != nil {
 		return err
 	}
 	load := offer{connections: 4 * connections, time: 3 * b.time, body: body, perSecond: 5000}
-	table := b.page.section(fmt.Sprintf("Pruning: %d deliveries a second, of %d events half are too old", load.perSecond,
+	table := b.page.section(fmt.Sprintf("Pruning: %d deliveries a second, of %d events most are too old", load.perSecond,
 		eventsPerSubscription*b.subscriptions), "",
 		"events", "deliveries a second", "p50", "p99", "CPU a delivery", "deleted meanwhile")
 	late := map[string]time.Duration{}
