@@ -145,7 +145,7 @@ func mean(figures []figure) (m figure) {
 	return m
 }
 
-// receiveBy adds the row of one receiver.
+// receiveBy starts a receiver, and adds its row.
 func (b *bench) receiveBy(
 	ctx context.Context, t *table, name string, run func() (*process, error), load offer,
 ) (measured figure, err error) {
@@ -154,18 +154,23 @@ func (b *bench) receiveBy(
 		return measured, err
 	}
 	defer func() { err = errors.Join(err, p.stop()) }()
+	return b.received(ctx, t, name, p, load)
+}
+
+// received measures a receiver that runs, and adds its row.
+func (b *bench) received(ctx context.Context, t *table, name string, p *process, load offer) (figure, error) {
 	warm := load
 	warm.time = time.Second
 	if _, _, err := p.measure(ctx, warm); err != nil {
-		return measured, err
+		return figure{}, err
 	}
 	profiled := b.takeProfile(ctx, p, load.time)
 	result, cost, err := p.measure(ctx, load)
 	if err = errors.Join(err, <-profiled); err != nil {
-		return measured, err
+		return figure{}, err
 	}
 	if result.refused > 0 {
-		return measured, fmt.Errorf("%s refused %d of %d", name, result.refused, result.deliveries)
+		return figure{}, fmt.Errorf("%s refused %d of %d", name, result.refused, result.deliveries)
 	}
 	t.add(append(append([]string{name}, speed(result, cost)...), megabytes(cost.memory))...)
 	return figure{result.perSecond(), float64(cost.cpu.Microseconds()) / float64(result.deliveries)}, nil

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -19,16 +20,17 @@ const (
 	tailInterval = 500 * time.Millisecond
 	tailPatience = 2 * time.Second // how long an event may be pending until it is shown as it is
 	tailOverlap  = 10_000          // milliseconds; events are not filed quite in the order in which they are received
+	tailMemory   = 5 * 60_000      // milliseconds; how long the end of an event that was shown as pending is waited for
 )
 
-// tail follows the inbox: each event is one line, once it is settled.
+// tail follows the inbox: each event is one line, once it is settled. One that stays pending is a line more.
 type tail struct {
 	env    environment
 	store  *store.Store
 	filter store.EventFilter
 	asJSON bool
 	known  map[eventKey]knownEvent
-	first  int64 // when the last event before the first line arrived: UTC unix milliseconds
+	first  int64 // when the first line's event arrived: UTC unix milliseconds
 	newest int64 // when the last event arrived
 }
 
@@ -40,8 +42,9 @@ type eventKey struct {
 // knownEvent is an event that was printed, or that waits for it.
 type knownEvent struct {
 	received int64
-	since    time.Time
-	shown    bool
+	since    time.Time          // when it was seen first
+	status   ledger.EventStatus // as it was read last
+	printed  ledger.EventStatus // as it was printed last; "" if it was not
 }
 
 func eventsTailCommand(env environment, path *string) *cobra.Command {
@@ -52,7 +55,8 @@ func eventsTailCommand(env environment, path *string) *cobra.Command {
 		Short: "Print a line for each event as it arrives",
 		Long: `Prints the latest events, and then each one that arrives, until it is interrupted: when it was received, its
 type, what became of it, its ID, the enrolled subscriptions that it is about, and why it is ignored or was not
-processed. An event is printed once it is settled, or after two seconds. With --json each line is a JSON object.
+processed. An event is printed once it is settled. One that is pending for two seconds is printed as such, and again
+when it is settled within five minutes. With --json each line is a JSON object.
 
 Exit code: 0 interrupted; 1 error; 2 usage.`,
 		Args: cobra.NoArgs,
@@ -88,13 +92,11 @@ func (t *tail) follow(ctx context.Context, n int) error {
 		return err
 	}
 	if len(latest) > 0 {
-		t.first = latest[0].Received
-		t.newest = t.first
-	}
-	if n == 0 {
-		t.first++
+		t.newest = latest[0].Received
+		t.first = t.newest + 1
 	}
 	for _, e := range slices.Backward(latest[:min(n, len(latest))]) {
+		t.first = min(t.first, e.Received)
 		if err := t.print(ctx, e); err != nil {
 			return err
 		}
@@ -115,7 +117,7 @@ func (t *tail) follow(ctx context.Context, n int) error {
 
 // once prints what has arrived since the last time.
 func (t *tail) once(ctx context.Context, now time.Time) error {
-	t.filter.Since = max(t.first, t.newest-tailOverlap)
+	t.filter.Since = t.since()
 	events, err := t.store.Events(ctx, t.filter, oneMore(0))
 	if err != nil {
 		return err
@@ -129,27 +131,36 @@ func (t *tail) once(ctx context.Context, now time.Time) error {
 			return err
 		}
 	}
-	for key, e := range t.known {
-		if e.received < t.newest-2*tailOverlap {
-			delete(t.known, key)
-		}
-	}
+	maps.DeleteFunc(t.known, func(_ eventKey, e knownEvent) bool { return e.received < t.filter.Since })
 	return nil
 }
 
-// isNew says whether an event is to be printed now: it was not printed yet, and it is settled, or has waited.
+// since is from when on the inbox is read: a little before the last event, and from the oldest that is pending.
+func (t *tail) since() int64 {
+	since := t.newest - tailOverlap
+	for _, e := range t.known {
+		if e.status == ledger.EventPending && e.received > t.newest-tailMemory {
+			since = min(since, e.received)
+		}
+	}
+	return max(t.first, since)
+}
+
+// isNew says whether an event is to be printed now: it was not printed as it is, and it is settled, or has waited.
 func (t *tail) isNew(e store.Event, now time.Time) bool {
 	key := eventKey{e.Created, e.ID}
 	known, seen := t.known[key]
 	if !seen {
 		known = knownEvent{received: e.Received, since: now}
-		t.known[key] = known
 	}
-	return !known.shown && (e.Status != ledger.EventPending || now.Sub(known.since) >= tailPatience)
+	known.status = e.Status
+	t.known[key] = known
+	return known.printed != e.Status && (e.Status != ledger.EventPending || now.Sub(known.since) >= tailPatience)
 }
 
 func (t *tail) print(ctx context.Context, e store.Event) error {
-	t.known[eventKey{e.Created, e.ID}] = knownEvent{received: e.Received, shown: true}
+	key := eventKey{e.Created, e.ID}
+	t.known[key] = knownEvent{e.Received, t.known[key].since, e.Status, e.Status}
 	_, subscriptions, err := t.store.EventBody(ctx, e)
 	if err != nil {
 		return err
