@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"go/ast"
-	"go/parser"
 	"go/token"
 	"io/fs"
 	"os"
@@ -17,31 +16,20 @@ type mutation func(text string, marked ast.Node, at func(token.Pos) int) (string
 
 const marker = "// safeguard: "
 
-// mutate returns the file that has the safeguard's marker, below a folder, and its text without the safeguard.
-func (s safeguard) mutate(root string) (file, text string, err error) {
-	file, err = s.find(root)
-	if err != nil {
-		return "", "", err
-	}
-	source, err := os.ReadFile(file)
-	if err != nil {
-		return file, "", err
-	}
-	set := token.NewFileSet()
-	parsed, err := parser.ParseFile(set, file, source, parser.ParseComments)
-	if err != nil {
-		return file, "", err
-	}
-	line := lineBelow(string(source), marker+s.id+"\n")
-	marked := nodeAt(set, parsed, line)
+// mark is the comment above the safeguard, with its end of line.
+func (s safeguard) mark() string { return marker + s.id + "\n" }
+
+// taken returns the marked node of a file that has the safeguard's marker, and the file's text without the safeguard.
+func (s safeguard) taken(text string, set *token.FileSet, parsed *ast.File) (ast.Node, string, error) {
+	marked := nodeAt(set, parsed, lineBelow(text, s.mark()))
 	if marked == nil {
-		return file, "", fmt.Errorf("there is no statement below the marker of %q", s.id)
+		return nil, "", errors.New("there is no statement below its marker")
 	}
-	text, err = s.without(string(source), marked, func(p token.Pos) int { return set.Position(p).Offset })
-	if err == nil && text == string(source) {
+	without, err := s.without(text, marked, func(p token.Pos) int { return set.Position(p).Offset })
+	if err == nil && without == text {
 		err = errors.New("the mutation changes nothing")
 	}
-	return file, text, err
+	return marked, without, err
 }
 
 // lineBelow returns the number of the first line of code below a marker; other comments may come between.
@@ -62,7 +50,7 @@ func (s safeguard) find(root string) (string, error) {
 			return err
 		}
 		source, err := os.ReadFile(path)
-		for range strings.Count(string(source), marker+s.id+"\n") {
+		for range strings.Count(string(source), s.mark()) {
 			found = append(found, path)
 		}
 		return err

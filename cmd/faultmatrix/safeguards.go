@@ -1,13 +1,7 @@
 package main
 
 import (
-	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"regexp"
 	"strings"
 )
@@ -485,52 +479,9 @@ var safeguards = []safeguard{
 // failure finds a test that failed, or that was still running when the time was up.
 var failure = regexp.MustCompile(`(?m)^\s*--- FAIL: (\S+)|^running tests:\s+(\S+)`)
 
-// remove runs the tests without the safeguard, on a copy of its file that only the compiler sees, and returns its file
-// and the test that failed.
-func (s safeguard) remove() (file, test string, err error) {
-	file, without, err := s.mutate(".")
-	if err != nil {
-		return file, "", err
-	}
-	dir, err := os.MkdirTemp("", "safeguard-")
-	if err != nil {
-		return file, "", err
-	}
-	defer os.RemoveAll(dir)
-	list, err := overlay(dir, file, without)
-	if err != nil {
-		return file, "", err
-	}
-	args := append([]string{"test", "-vet=off", "-count=1", "-timeout=2m", "-overlay", list}, strings.Fields(s.tests)...)
-	out, err := exec.CommandContext(context.Background(), "go", args...).CombinedOutput()
-	if err == nil {
-		return file, "", errors.New("no test failed without it")
-	}
-	test, err = firstFailure(string(out))
-	return file, test, err
-}
-
 // line is the safeguard's line of the page.
 func (s safeguard) line(file, test string) string {
 	return fmt.Sprintf("| %s | `%s` | `%s` |\n", s.name, file, test)
-}
-
-// overlay writes a file for go test -overlay in which a source file reads otherwise.
-func overlay(dir, file, text string) (string, error) {
-	without := filepath.Join(dir, filepath.Base(file))
-	if err := os.WriteFile(without, []byte(text), 0o600); err != nil {
-		return "", err
-	}
-	original, err := filepath.Abs(file)
-	if err != nil {
-		return "", err
-	}
-	content, err := json.Marshal(map[string]any{"Replace": map[string]string{original: without}})
-	if err != nil {
-		return "", err
-	}
-	list := filepath.Join(dir, "overlay.json")
-	return list, os.WriteFile(list, content, 0o600)
 }
 
 // firstFailure names the test that failed first, without the case: which of its cases came first says nothing.

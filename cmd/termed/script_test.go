@@ -46,6 +46,7 @@ func TestScript(t *testing.T) {
 			env.Setenv("ORDERGROOVE_WEBHOOK_KEY", canaryWebhookKey)
 			env.Setenv("TERMED_NOTIFICATION_SECRET", notificationSecret)
 			env.Setenv("TERMED_NEW_NOTIFICATION_SECRET", newNotificationSecret)
+			env.Setenv("TERMED_REMOVED_SAFEGUARD", os.Getenv("TERMED_REMOVED_SAFEGUARD")) // of cmd/faultmatrix
 			s := &story{}
 			env.Values[storyKey{}] = s
 			env.Defer(s.close)
