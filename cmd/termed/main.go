@@ -10,6 +10,8 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+
+	"github.com/spf13/cobra"
 )
 
 func main() {
@@ -24,6 +26,7 @@ func mainExit() int {
 		<-ctx.Done()
 		stop() // a second signal ends the process at once
 	}()
+	cobra.EnableCommandSorting = false // --help has them in the order in which they are needed
 	err := run(ctx, os.Args[1:], environment{os.LookupEnv, os.Stdin, os.Stdout, os.Stderr})
 	if err == nil {
 		return exitOK
