@@ -145,3 +145,26 @@ func TestShipmentAnnouncedDuringASync(t *testing.T) {
 		b.JudgeGift(sub)
 	})
 }
+
+// A shipment that is recorded after a sync has read the subscription, and before it writes, is in the next write of the
+// same sync: nothing failed.
+func TestShipmentRecordedBeforeAWrite(t *testing.T) {
+	apptest.Run(t, sim.Options{}, func(t *testing.T, b *apptest.Bubble) {
+		sub := b.Gift()
+		b.Settle()
+		time.Sleep(20 * time.Minute)
+		first := b.PlaceLate(sub)
+		time.Sleep(20 * time.Minute)
+		second := b.PlaceLate(sub)
+		b.Sim.Break(sim.Fault{Method: "GET", Path: "/subscriptions/", Times: 1, After: func() {
+			b.FileAll(second)
+			time.Sleep(time.Second)
+		}})
+		b.FileAll(first)
+		time.Sleep(1500 * time.Millisecond)
+		b.JudgeGift(sub)
+		if got := b.Recorded(sub); got.Attempts > 0 {
+			t.Errorf("%d syncs failed", got.Attempts)
+		}
+	})
+}

@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
@@ -154,7 +156,7 @@ func (s *subscriptionSync) run(ctx context.Context) error {
 		}
 		s.previous = all[s.sub.Number-2]
 	}
-	var done counter.Action
+	var done counter.Plan
 	// safeguard: bounded-sync
 	for range maxActions {
 		term, plan := s.decide(remote)
@@ -163,23 +165,23 @@ func (s *subscriptionSync) run(ctx context.Context) error {
 			return nil
 		}
 		// safeguard: answer-checked
-		if plan.Do == done && done != counter.OpenNext && !plan.Respells {
-			return fmt.Errorf("the answer does not show the requested change (%s): %w", done, ordergroove.ErrUnavailable)
+		if repeats(plan, done) {
+			return fmt.Errorf("the answer does not show the requested change (%s): %w", done.Do, ordergroove.ErrUnavailable)
 		}
-		done = plan.Do
+		done = plan
 		if s.sub.AtOvershipRisk() {
 			ctx = s.withPriority(ctx, ledger.Urgent)
 		}
 		answer, err := s.perform(ctx, term, plan)
 		switch {
 		case s.canGoOnWithout(err, plan):
-			done = ""
+			done = counter.Plan{}
 		case s.isHeldBack(err):
 			if s.throttled != nil {
 				s.settle(counter.Throttle(term, plan))
 				return nil //nolint:nilerr // waiting is what it was told to do
 			}
-			done = ""
+			done = counter.Plan{}
 		case err != nil:
 			return err
 		default:
@@ -187,6 +189,13 @@ func (s *subscriptionSync) run(ctx context.Context) error {
 		}
 	}
 	return fmt.Errorf("the subscription keeps changing during the sync: %w", ordergroove.ErrUnavailable)
+}
+
+// repeats says whether a plan is what was just done. A write of something else is none: a shipment was recorded
+// meanwhile.
+func repeats(plan, done counter.Plan) bool {
+	return plan.Do == done.Do && plan.Do != counter.OpenNext && !plan.Respells &&
+		maps.Equal(plan.Set, done.Set) && slices.Equal(plan.Unset, done.Unset)
 }
 
 // withPriority gives calls a priority. Those of a retry overtake nobody: what fails again and again would take the
