@@ -7,7 +7,7 @@ import (
 
 const (
 	pruneInterval  = time.Hour
-	pruneBatchSize = 500 // some milliseconds
+	pruneBatchSize = 200 // some milliseconds
 	pruneShare     = 5   // one part in so many of the time is for pruning, the others are for deliveries
 )
 

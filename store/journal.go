@@ -45,19 +45,19 @@ type Line struct {
 // JournalSince returns up to n lines since a time, UTC unix milliseconds, that come after a place in the journal,
 // oldest first: of one subscription, or of all for "".
 func (s *Store) JournalSince(ctx context.Context, subscription string, since, after int64, n int) ([]Line, error) {
-	clause, args := "sequence > ? and at >= ?", []any{after, since}
+	clause, args := "sequence > ?", []any{after}
 	switch {
 	case subscription != "":
-		clause, args = clause+" and subscription = ?", append(args, subscription)
-	case after == 0 && since > 0: // + 0: else it looks for a line of that time from the very first on
-		clause, args = clause+" and sequence >= (select min(sequence + 0) from journal where at >= ?)", append(args, since)
+		clause, args = "subscription = ? and sequence > ?", []any{subscription, after}
+	case after == 0: // + 0: else it looks for a line of that time from the very first on
+		clause, args = "sequence >= (select min(sequence + 0) from journal where at >= ?)", []any{since}
 	}
 	var lines []Line
 	err := s.reads.SelectContext(ctx, &lines, s.reads.Rebind(`
 		select sequence, subscription, at, actor, what, before, after, reason
 		from journal
-		where `+clause+`
+		where at >= ? and `+clause+`
 		order by sequence
-		limit ?`), append(args, n)...)
+		limit ?`), append(append([]any{since}, args...), n)...)
 	return lines, wrap("reading the journal", err)
 }

@@ -74,6 +74,7 @@ create index subscriptions_last_next on subscriptions (last_next, created, id);
 create index subscriptions_due on subscriptions (priority desc, due, id) where due is not null;
 create index subscriptions_failed on subscriptions (priority desc, due, id) where due is not null and attempts > 0;
 create index subscriptions_remind on subscriptions (remind_at) where remind_at > 0;
+create index subscriptions_risk on subscriptions (state) where live = 1 and prepaid = 0 and made >= total;
 
 -- One run of a term by one subscription. The one with the highest number is the current one.
 create table enrollments (
