@@ -126,12 +126,7 @@ func TestPrepaidReactivatedShowsAgain(t *testing.T) {
 func TestShipmentAnnouncedDuringASync(t *testing.T) {
 	apptest.Run(t, sim.Options{}, func(t *testing.T, b *apptest.Bubble) {
 		b.Reload(func(*counter.Term) {}, toOneEndpoint())
-		sub := b.Gift()
-		b.Settle()
-		time.Sleep(20 * time.Minute)
-		first := b.PlaceLate(sub)
-		time.Sleep(20 * time.Minute)
-		second := b.PlaceLate(sub)
+		sub, first, second := twoLate(b)
 		b.Sim.Break(sim.Fault{Method: "PATCH", Path: "/update/", Times: 1, After: func() {
 			b.FileAll(second)
 			time.Sleep(3 * time.Second)
@@ -150,12 +145,7 @@ func TestShipmentAnnouncedDuringASync(t *testing.T) {
 // same sync: nothing failed.
 func TestShipmentRecordedBeforeAWrite(t *testing.T) {
 	apptest.Run(t, sim.Options{}, func(t *testing.T, b *apptest.Bubble) {
-		sub := b.Gift()
-		b.Settle()
-		time.Sleep(20 * time.Minute)
-		first := b.PlaceLate(sub)
-		time.Sleep(20 * time.Minute)
-		second := b.PlaceLate(sub)
+		sub, first, second := twoLate(b)
 		b.Sim.Break(sim.Fault{Method: "GET", Path: "/subscriptions/", Times: 1, After: func() {
 			b.FileAll(second)
 			time.Sleep(time.Second)
@@ -167,4 +157,14 @@ func TestShipmentRecordedBeforeAWrite(t *testing.T) {
 			t.Errorf("%d syncs failed", got.Attempts)
 		}
 	})
+}
+
+// twoLate is a gift both of whose recurring orders are placed, and not announced yet.
+func twoLate(b *apptest.Bubble) (sub sim.Subscription, first, second []sim.Event) {
+	sub = b.Gift()
+	b.Settle()
+	time.Sleep(20 * time.Minute)
+	first = b.PlaceLate(sub)
+	time.Sleep(20 * time.Minute)
+	return sub, first, b.PlaceLate(sub)
 }

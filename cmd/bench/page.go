@@ -37,11 +37,11 @@ receiver on SQLite: 28% are system calls of the network, 32% the commit (12% of 
 of ` + "`termed events list`" + ` would then have to be filled later, from events that were stored already.
 On PostgreSQL these index entries are the server's work, which takes its part of the same two processors.
 
-**As fast with years of data.** Every statement reads what it needs by an index, and a test checks that. What a large shop
-still pays: its rows lie apart in a file of some gigabytes, half a millisecond for a page of fifty subscriptions; and
-` + "`/metrics`" + ` counts the subscriptions that need attention and the dead events, of which that shop has fifty thousand each.
-Its deliveries are measured minutes after those of the small one; the table that measures a full and an empty database
-in turn is the one to compare them by.
+**As fast with years of data.** Every statement reads what it needs by an index, and a test checks that. What a large
+shop still pays: its rows lie apart in a file of some gigabytes, half a millisecond for a page of fifty subscriptions;
+and ` + "`/metrics`" + ` counts the subscriptions that need attention and the dead events, of which that shop has fifty
+thousand each. Its deliveries are measured minutes after those of the small one; the table that measures a full and an
+empty database in turn is the one to compare them by.
 
 **Deliveries while workers are busy, 99 of 100 within 25 ms.** Two processors run the sender, the receiver and the
 workers. Where the receiver alone reaches hardly more than 10,000 deliveries a second, as on another machine that was
