@@ -34,7 +34,7 @@ load: ## run 250 subscriptions against the real process, and print the API calls
 bench: ## measure the parts: verify, parse, decide, merge, store (PostgreSQL: TERMED_TEST_POSTGRES), receive without sockets
 	go test ./ordergroove ./counter ./store ./webhook -run '^$$' -bench 'Verify|Parse|ExtraData|Decide|Append|Settle|Delivery'
 
-bench-process: ## measure the built binary over HTTP, and write docs/performance.md (ten minutes; TERMED_TEST_POSTGRES)
+bench-process: ## measure the built binary over HTTP, and write docs/performance.md (half an hour; TERMED_TEST_POSTGRES)
 	go run ./cmd/bench -write
 
 soak: ## run everything at random for ten minutes (TERMED_SOAK=1h TERMED_SEED=7 make soak)

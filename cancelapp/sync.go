@@ -191,8 +191,8 @@ func (s *subscriptionSync) run(ctx context.Context) error {
 	return fmt.Errorf("the subscription keeps changing during the sync: %w", ordergroove.ErrUnavailable)
 }
 
-// repeats says whether a plan is what was just done. A write of something else is none: a shipment was recorded
-// meanwhile.
+// repeats says whether a plan asks for exactly what was just done. A different write does not: a shipment was recorded
+// meanwhile, and the counter is another one.
 func repeats(plan, done counter.Plan) bool {
 	return plan.Do == done.Do && plan.Do != counter.OpenNext && !plan.Respells &&
 		maps.Equal(plan.Set, done.Set) && slices.Equal(plan.Unset, done.Unset)

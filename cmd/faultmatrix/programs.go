@@ -13,7 +13,8 @@ import (
 	"sync"
 )
 
-// programs are the tests of the packages that miss a safeguard, built once, from code in which each can be removed.
+// programs are the test binaries of all packages that test a safeguard, built once, from code in which each safeguard
+// can be removed.
 type programs struct {
 	dir    string
 	intact sync.Map // by a safeguard's tests: func() error, which runs them with nothing removed
